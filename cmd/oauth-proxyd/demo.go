@@ -37,7 +37,7 @@ access {
   allow = ["local"]
 }
 header "anthropic-beta" {
-  value = "oauth-2025-04-20"
+  value = "` + config.OAuthBeta + `"
   mode  = "merge"
 }
 log {

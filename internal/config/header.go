@@ -89,6 +89,9 @@ func (h Header) check(hasValue bool) *fault {
 
 const maxFieldValue = 8 << 10
 
+// OAuthBeta is the feature in anthropic-beta without which the API refuses a subscription's token.
+const OAuthBeta = "oauth-2025-04-20"
+
 // headerValue binds the value of a header. No fault repeats it.
 func headerValue(path string, field *string) attribute {
 	parse := func(s string) (string, *fault) {
@@ -102,7 +105,7 @@ func headerValue(path string, field *string) attribute {
 		}
 		return s, nil
 	}
-	return text(path, "oauth-2025-04-20", field, parse, asIs)
+	return text(path, OAuthBeta, field, parse, asIs)
 }
 
 // AppendElements appends the elements of comma-separated lists that list does not have yet; empty

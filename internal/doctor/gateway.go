@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"oauth-proxyd/internal/admin"
+	"oauth-proxyd/internal/config"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 	responseLimit = 20 * time.Second
 	maxResponse   = 1 << 20
 	// sentBeta is a complete list such as Claude Code sends.
-	sentBeta = "claude-code-20250219," + oauthBeta + ",interleaved-thinking-2025-05-14,context-management-2025-06-27"
+	sentBeta = "claude-code-20250219," + config.OAuthBeta + ",interleaved-thinking-2025-05-14,context-management-2025-06-27"
 )
 
 // probe is one request through a gateway, and its response.

@@ -98,7 +98,7 @@ func betaFinding(r admin.ProbeReport) Finding {
 		return ok("the client's whole list arrived")
 	}
 	return fail("the client's features %s did not arrive; the API refuses requests of Claude Code with 400", strings.Join(lost, ", ")).
-		fix("have the gateway pass on anthropic-beta unchanged; a header rule here can add " + oauthBeta)
+		fix("have the gateway pass on anthropic-beta unchanged; a header rule here can add " + config.OAuthBeta)
 }
 
 func credentialFinding(r admin.ProbeReport) Finding {

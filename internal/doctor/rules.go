@@ -9,12 +9,8 @@ import (
 	"oauth-proxyd/internal/selftest"
 )
 
-const (
-	// oauthBeta is the feature without which the API refuses a subscription's token.
-	oauthBeta = "oauth-2025-04-20"
-	// mergeRule is a header rule that adds it.
-	mergeRule = "header \"anthropic-beta\" {\n  value = \"" + oauthBeta + "\"\n  mode  = \"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oat\"\n  }\n}"
-)
+// mergeRule is the header rule that a subscription's token needs.
+const mergeRule = "header \"anthropic-beta\" {\n  value = \"" + config.OAuthBeta + "\"\n  mode  = \"merge\"\n  when {\n    bearer_prefix = \"sk-ant-oat\"\n  }\n}"
 
 // checkRules sends typical requests through the rules to a mock of the API. Where only OAuth tokens
 // are refused, all clients may use API keys.
@@ -26,7 +22,7 @@ func checkRules(ctx context.Context, x *facts) []Finding {
 	if err != nil {
 		return []Finding{unknown("cannot test the header rules: %v", err)}
 	}
-	command, found := "oauth-proxyd selftest --config "+x.File, ok("the header rules add %s to anthropic-beta", oauthBeta)
+	command, found := "oauth-proxyd selftest --config "+x.File, ok("the header rules add %s to anthropic-beta", config.OAuthBeta)
 	rule := mergeRule
 	if slices.ContainsFunc(x.settings.Headers, func(h config.Header) bool { return strings.EqualFold(h.Name, "anthropic-beta") }) {
 		rule = `let the rule header "anthropic-beta" have mode = "merge" and apply to these requests, and no other rule undo it`

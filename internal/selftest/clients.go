@@ -9,7 +9,6 @@ const (
 	// oauthToken and apiKey have the form of credentials, and open nothing.
 	oauthToken = "sk-ant-oat01-selftest-not-a-token"
 	apiKey     = "sk-ant-api03-selftest-not-a-key"
-	oauthBeta  = "oauth-2025-04-20"
 	// claudeBeta is a list of features such as Claude Code sends. The API refuses claudeBody
 	// without the third.
 	claudeBeta = "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27," +

@@ -79,9 +79,9 @@ func (c *Client) judge() {
 		c.Verdict = OK
 	case c.OAuth && c.Status == http.StatusUnauthorized && c.leftOut():
 		c.Verdict = Warn
-		c.Why = "the API refuses its OAuth token with 401: the conditions of the rules that add " + oauthBeta + " leave it out"
+		c.Why = "the API refuses its OAuth token with 401: the conditions of the rules that add " + config.OAuthBeta + " leave it out"
 	case c.OAuth && c.Status == http.StatusUnauthorized:
-		c.Why = "the API refuses its OAuth token with 401, because anthropic-beta lacks " + oauthBeta
+		c.Why = "the API refuses its OAuth token with 401, because anthropic-beta lacks " + config.OAuthBeta
 	default:
 		c.Why = fmt.Sprintf("the API refuses it with %d: %s", c.Status, c.refusal)
 	}
@@ -89,7 +89,7 @@ func (c *Client) judge() {
 
 // leftOut reports whether rules add the feature that an OAuth token needs, and each was skipped.
 func (c *Client) leftOut() bool {
-	adding := slices.DeleteFunc(slices.Clone(c.Rules), func(r Rule) bool { return !strings.Contains(r.Does, oauthBeta) })
+	adding := slices.DeleteFunc(slices.Clone(c.Rules), func(r Rule) bool { return !strings.Contains(r.Does, config.OAuthBeta) })
 	return len(adding) > 0 && !slices.ContainsFunc(adding, func(r Rule) bool { return r.Result != "skipped" })
 }
 
