@@ -34,18 +34,6 @@ type Identity struct {
 	Funnel       bool         // tailscaled may have forwarded it from the open internet
 }
 
-// ShareCapability is the application capability whose values are shares.
-const ShareCapability = "oauth-proxyd.internal/cap/share"
-
-// Share is a person's part of the slots for requests. The zero value is the usual part.
-type Share struct {
-	Weight      int `json:"weight"`       // slots in one turn; 0: 1
-	MaxRequests int `json:"max_requests"` // in flight, instead of max_connections_per_person; 0: no difference
-}
-
-// Turn returns how many slots the person gets in one turn.
-func (s Share) Turn() int { return max(s.Weight, 1) }
-
 // Redacted returns the identity for the log and the flight recorder, with each name replaced by the
 // result of shown. A nil shown keeps the names. Capabilities, shares and addresses are left out.
 func (id Identity) Redacted(shown func(string) string) Identity {

@@ -11,6 +11,7 @@
 //	tailnet.go     what the proof asks tailscaled
 //	person.go      the header that names a person, and the gateways that may send it
 //	forwarded.go   headers that other proxies add about their clients
+//	share.go       shares of the slots, from the tailnet's policy
 //	denials.go     how often refused requests are logged
 //
 // # The source of a connection

@@ -169,7 +169,7 @@ func (x *facts) publishedFinding(p tailnet.Published) Finding {
 }
 
 func (x *facts) leadsToUs(p tailnet.Published, port uint16) bool {
-	host, to, ok := p.Leads()
+	host, to, ok := p.HostPort()
 	if !ok || to != port {
 		return false
 	}

@@ -161,7 +161,7 @@ func TestPublishedLeads(t *testing.T) {
 		"http://localhost:99999/":        {"localhost", 0, false},
 		"text that is nothing of a kind": {"", 0, false},
 	} {
-		host, port, ok := tailnet.Published{Target: target}.Leads()
+		host, port, ok := tailnet.Published{Target: target}.HostPort()
 		if got := (leads{host, port, ok}); got.ok != want.ok || want.ok && got != want {
 			t.Errorf("%q leads to %+v, want %+v", target, got, want)
 		}

@@ -49,7 +49,7 @@ func (c *Client) askPublished(ctx context.Context) ([]Published, error) {
 func (c *Client) ForwardsTo(ctx context.Context, port uint16) (forwards, funnel bool, err error) {
 	all, err := c.Published(ctx)
 	for _, p := range all {
-		host, to, ok := p.Leads()
+		host, to, ok := p.HostPort()
 		addr, err := netip.ParseAddr(host)
 		elsewhere := err == nil && !addr.IsLoopback() && !addr.IsUnspecified()
 		if p.Scheme == "tcp" && ok && to == port && !elsewhere {
@@ -103,9 +103,9 @@ func published(tcp map[uint16]*ipn.TCPPortHandler, web map[ipn.HostPort]*ipn.Web
 	return all
 }
 
-// Leads returns host and port of the target, in any form that tailscale accepts: a URL, host:port,
-// or a port. ok is false for a Unix socket.
-func (p Published) Leads() (host string, port uint16, ok bool) {
+// HostPort returns host and port of the target, in any form that tailscale accepts: a URL,
+// host:port, or a port. ok is false for a Unix socket.
+func (p Published) HostPort() (host string, port uint16, ok bool) {
 	target := p.Target
 	if _, err := strconv.ParseUint(target, 10, 16); err == nil {
 		target = "localhost:" + target

@@ -2,7 +2,6 @@ package tailnet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,7 +12,6 @@ import (
 
 	"tailscale.com/client/local"
 	"tailscale.com/client/tailscale/apitype"
-	"tailscale.com/tailcfg"
 
 	"oauth-proxyd/internal/access"
 )
@@ -76,39 +74,6 @@ func identityFrom(response *apitype.WhoIsResponse) access.Identity {
 	for _, name := range slices.Sorted(maps.Keys(response.CapMap)) {
 		id.Capabilities = append(id.Capabilities, string(name))
 	}
-	id.Share, id.ShareFault = shareFrom(response.CapMap[access.ShareCapability])
+	id.Share, id.ShareFault = access.GreatestShare(response.CapMap[access.ShareCapability])
 	return id
-}
-
-// shareFrom returns the greatest weight and limit among a peer's grants. fault says why a grant was
-// ignored.
-func shareFrom(grants []tailcfg.RawMessage) (greatest access.Share, fault string) {
-	for _, grant := range grants {
-		share, err := parseShare(string(grant))
-		if err != nil {
-			fault = err.Error()
-			continue
-		}
-		greatest.Weight = max(greatest.Weight, share.Weight)
-		greatest.MaxRequests = max(greatest.MaxRequests, share.MaxRequests)
-	}
-	return greatest, fault
-}
-
-// parseShare reads a grant. Missing fields have their defaults.
-func parseShare(text string) (access.Share, error) {
-	const maxWeight, maxRequests = 100, 1_000_000
-	share := access.Share{Weight: 1}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&share); err != nil {
-		return access.Share{}, fmt.Errorf(`not an object such as {"weight": 2, "max_requests": 20}: %w`, err)
-	}
-	switch {
-	case share.Weight < 1 || share.Weight > maxWeight:
-		return access.Share{}, fmt.Errorf("weight must be from 1 to %d", maxWeight)
-	case share.MaxRequests < 0 || share.MaxRequests > maxRequests:
-		return access.Share{}, fmt.Errorf("max_requests must be from 0 to %d", maxRequests)
-	}
-	return share, nil
 }
