@@ -40,7 +40,7 @@ func (x *exchange) admit() error {
 
 // takeSlot reads the body ahead before it waits for a slot, because the client may leave meanwhile.
 func (x *exchange) takeSlot() error {
-	x.readAhead()
+	x.beginBody()
 	if err := x.proxy.queue.enter(x.ctx, &x.ticket, func() { x.rec.enter(phaseQueued, "") }); err != nil {
 		return err
 	}

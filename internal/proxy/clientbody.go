@@ -25,9 +25,9 @@ func (x *exchange) takeBody() {
 // not notice a client that leaves, and the connection cannot carry another request.
 func (x *exchange) unread() bool { return x.body != nil && !x.body.whole() }
 
-// readAhead starts to read the body, so that net/http notices a client that leaves. It does nothing
+// beginBody starts to read the body, so that net/http notices a client that leaves. It does nothing
 // if the client waits for a 100, because reading would ask for the body.
-func (x *exchange) readAhead() {
+func (x *exchange) beginBody() {
 	if x.body != nil && !x.awaitsContinue() {
 		x.body.begin(x.conn)
 	}

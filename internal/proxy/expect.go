@@ -10,7 +10,7 @@ import (
 // first read.
 //
 //	client      proxy                                              upstream
-//	  header →  readAhead does nothing; admit; rewrite keeps it
+//	  header →  beginBody does nothing; admit; rewrite keeps it
 //	            attempt sends the header                           →
 //	            informational drops the 100                        ← 100
 //	            the transport reads the body, now or after a second

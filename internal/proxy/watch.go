@@ -119,7 +119,7 @@ func (w *watch) look() {
 		return
 	}
 	waiting := waitingFor(w.waiting.Load())
-	w.countDrain(waiting)
+	w.countBacklog(waiting)
 	limit := w.x.cfg.Proxy.IdleTimeout
 	if waiting == forHeader {
 		limit = w.x.cfg.Proxy.ResponseHeaderTimeout
@@ -139,8 +139,8 @@ func (w *watch) look() {
 }
 
 // pace returns the longest time between two looks: a quarter of the shorter timeout, because which
-// timeout applies can change between looks, and countDrain must see a backlog shrink. It is at most
-// 1 s while only a look notices a client that left.
+// timeout applies can change between looks, and countBacklog must see a backlog shrink. It is at
+// most 1 s while only a look notices a client that left.
 func (w *watch) pace() time.Duration {
 	pace := min(w.x.cfg.Proxy.IdleTimeout, w.x.cfg.Proxy.ResponseHeaderTimeout) / 4
 	if w.x.unread() {
@@ -149,10 +149,10 @@ func (w *watch) pace() time.Duration {
 	return pace
 }
 
-// countDrain counts a shrinking send buffer as progress. The kernel may hold megabytes, and a
+// countBacklog counts a shrinking send buffer as progress. The kernel may hold megabytes, and a
 // blocked write returns only after much of that was taken. The time counts from the first look at
 // the buffer. The caller holds mu.
-func (w *watch) countDrain(waiting waitingFor) {
+func (w *watch) countBacklog(waiting waitingFor) {
 	backlog := -1 // not known
 	switch up := w.x.upstream.Load(); {
 	case waiting == forClientAccept:
