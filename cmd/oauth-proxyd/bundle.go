@@ -79,7 +79,6 @@ func (e env) save(a *bundle.Archive, file string) int {
 	return exitOK
 }
 
-// settings returns what the configuration sets, or why it is refused.
 func settings(c *config.Config, err error) any {
 	if c == nil {
 		return diagnosticsOf(err)

@@ -12,7 +12,6 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// explain shows what happened to one request.
 func explain(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(id string) int {

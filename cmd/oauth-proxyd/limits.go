@@ -12,7 +12,6 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// limits shows the rate limits of the accounts behind the requests.
 func limits(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {

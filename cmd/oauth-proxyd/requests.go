@@ -9,7 +9,6 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// requests shows the requests in flight.
 func requests(e env, flags *flag.FlagSet) runner {
 	asJSON, client := flags.Bool("json", false, "print JSON"), daemonFlag(flags)
 	return func(string) int {

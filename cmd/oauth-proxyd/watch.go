@@ -102,7 +102,8 @@ func (s *screen) take(show func(term.Printer)) {
 	s.show, s.before = show, make(map[string]bool)
 	for i, line := range text {
 		key, margin := withoutTimes(line), strings.Repeat(" ", len(mark))
-		if s.before[key] = true; before != nil && !before[key] {
+		s.before[key] = true
+		if before != nil && !before[key] {
 			margin = p.Paint(term.Yellow, mark)
 		}
 		text[i] = margin + line + endOfLine

@@ -146,7 +146,6 @@ func (c Client) ProbeReport(ctx context.Context, nonce string) (ProbeReport, err
 	return do[ProbeReport](ctx, c, http.MethodGet, "/probes/"+url.PathEscape(nonce))
 }
 
-// do sends one request and decodes the response.
 func do[Response any](ctx context.Context, c Client, method, path string) (response Response, err error) {
 	ctx, cancel := context.WithTimeout(ctx, outcomeTimeout)
 	defer cancel()

@@ -175,7 +175,8 @@ func snippet(masked string, at hcl.Range) *Snippet {
 		code = append(code[:width-1], '…')
 	}
 	s.End = max(min(s.End, width), s.Start+1)
-	if s.Code = string(code); strings.TrimSpace(s.Code) == "" {
+	s.Code = string(code)
+	if strings.TrimSpace(s.Code) == "" {
 		return nil
 	}
 	return s

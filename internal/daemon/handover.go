@@ -40,7 +40,6 @@ type upgrade struct {
 	waiters         []chan<- admin.UpgradeOutcome
 }
 
-// respond responds to the clients that wait for the upgrade.
 func (u *upgrade) respond(o admin.UpgradeOutcome) {
 	for _, w := range u.waiters {
 		w <- o
@@ -64,7 +63,8 @@ func (d *daemon) startSuccessor() {
 
 // endStep raises e, or SuccessorFailed if err says why this step of the upgrade failed.
 func (d *daemon) endStep(e lifecycle.Event, err error) {
-	if d.upgrade.err = err; err != nil {
+	d.upgrade.err = err
+	if err != nil {
 		e = lifecycle.SuccessorFailed{}
 	}
 	d.raise(e)

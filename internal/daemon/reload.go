@@ -34,7 +34,6 @@ type reloadRequest struct {
 	outcome chan<- admin.ReloadOutcome // buffered
 }
 
-// respond responds to the clients of the reload under way.
 func (r *reloads) respond(o admin.ReloadOutcome) {
 	for _, request := range r.current {
 		request.outcome <- o
@@ -122,7 +121,6 @@ func (d *daemon) beginReload() {
 	})
 }
 
-// apply applies a new configuration.
 func (d *daemon) apply(l loaded) {
 	current, next := d.view().config, l.config
 	changes := config.Diff(current, next)
@@ -174,7 +172,6 @@ func (d *daemon) refuse(err error) {
 	d.reload.respond(refusal(err))
 }
 
-// logRefusal logs each error of a configuration.
 func (d *daemon) logRefusal(err error) {
 	o := refusal(err)
 	if o.Error != "" {

@@ -81,7 +81,6 @@ func (t *textfile) leave() {
 	t.path = ""
 }
 
-// finish writes the file for the last time.
 func (t *textfile) finish() {
 	t.end()
 	if t.path != "" {

@@ -40,7 +40,6 @@ func (d *daemon) publish(change func(*view)) {
 	d.latest.Store(&next)
 }
 
-// predecessorsInFlight counts the requests that the predecessors still have.
 func (v *view) predecessorsInFlight() (n int) {
 	for _, p := range v.predecessors {
 		n += p.InFlight

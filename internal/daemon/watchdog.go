@@ -26,7 +26,6 @@ type watchdog struct {
 	lost    int // probes in a row
 }
 
-// record counts the probes that were lost in a row.
 func (w *watchdog) record(lost bool) {
 	w.probing = false
 	w.lost++

@@ -60,7 +60,8 @@ func (a *attempt) trace() *httptrace.ClientTrace {
 				found.addresses = append(found.addresses, addr.Unmap())
 			}
 			a.record(func() {
-				if found.took = time.Since(began[name]); i.Err == nil {
+				found.took = time.Since(began[name])
+				if i.Err == nil {
 					a.lookups = append(a.lookups, found)
 				}
 			})

@@ -88,7 +88,6 @@ func (a *attempt) openssl() string {
 	return command + " </dev/null"
 }
 
-// missingRoots reports whether the system trusts no certificate at all.
 func missingRoots() bool {
 	roots, err := x509.SystemCertPool()
 	return err != nil || roots.Equal(x509.NewCertPool())

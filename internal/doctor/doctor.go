@@ -47,7 +47,8 @@ func (x *facts) askDaemon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
 	s, err := x.Daemon.Status(ctx)
-	if x.daemonErr = err; err == nil {
+	x.daemonErr = err
+	if err == nil {
 		x.daemon = &s
 	}
 }

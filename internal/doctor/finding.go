@@ -51,7 +51,6 @@ func (f Finding) fix(lines ...string) Finding {
 // asRoot is the fix for a check that lacks a right.
 const asRoot = "sudo oauth-proxyd doctor   # with the same options"
 
-// at sets the check of a finding.
 func at(check string, f Finding) Finding {
 	f.Check = check
 	return f

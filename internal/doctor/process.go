@@ -67,7 +67,8 @@ func (x *facts) stuck(f Finding) Finding {
 	case x.daemon == nil && pid != 0:
 		f.Seen += fmt.Sprintf(": it is process %d", pid)
 	}
-	if f = f.fix(x.start()); x.units.installed() {
+	f = f.fix(x.start())
+	if x.units.installed() {
 		return f.fix(journalCommand)
 	}
 	return f

@@ -112,7 +112,6 @@ type knocked struct {
 
 const knockLimit = 3 * time.Second
 
-// knock requests /health.
 func knock(ctx context.Context, network, address string) knocked {
 	ctx, cancel := context.WithTimeout(ctx, knockLimit)
 	defer cancel()

@@ -149,7 +149,8 @@ func checkServe(ctx context.Context, x *facts) []Finding {
 			findings = append(findings, x.publishedFinding(p))
 		}
 	}
-	if x.served = len(findings) > 0; !x.served {
+	x.served = len(findings) > 0
+	if !x.served {
 		return []Finding{ok("neither tailscale serve nor Funnel leads to port %d", port)}
 	}
 	return findings

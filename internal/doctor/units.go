@@ -96,7 +96,6 @@ func sortUnits(shown []systemd.Unit) units {
 	return units{service: shown[0], socket: shown[1], others: shown[2:]}
 }
 
-// sockets returns all socket units.
 func (u units) sockets() []systemd.Unit { return append([]systemd.Unit{u.socket}, u.others...) }
 
 // installed reports whether systemd runs and knows the service.

@@ -122,7 +122,8 @@ func (s *scanner) scan(p []byte) {
 		}
 		part, rest, whole := bytes.Cut(p, []byte("\n"))
 		s.line = append(s.line, part[:min(len(part), maxLine-len(s.line))]...)
-		if p = rest; whole {
+		p = rest
+		if whole {
 			s.endLine(bytes.TrimRight(s.line, "\r"), len(s.line) == maxLine)
 			clear(s.line)
 			s.line = s.line[:0]
@@ -157,7 +158,8 @@ func (s *scanner) readField(line []byte, cut bool) {
 	case line[0] == ' ' || line[0] == '\t': // it continues the line before
 	case bytes.EqualFold(name, []byte("content-length")):
 		length, ok := readSize(value, 10)
-		if s.head.length = length; !ok || cut {
+		s.head.length = length
+		if !ok || cut {
 			s.at = atLost
 		}
 	case bytes.EqualFold(name, []byte("transfer-encoding")):

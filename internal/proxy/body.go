@@ -66,7 +66,6 @@ const (
 	bodyBroken
 )
 
-// newRequestBody returns the body of the request of x.
 func newRequestBody(x *exchange) *requestBody {
 	b := &requestBody{x: x, most: keptLimit}
 	if len(x.in.Trailer) > 0 || x.in.ContentLength < 0 {
@@ -304,7 +303,6 @@ func (b *requestBody) forget() {
 	b.last, b.most = true, 0
 }
 
-// progress returns how many bytes were read.
 func (b *requestBody) progress() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

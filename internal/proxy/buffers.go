@@ -29,7 +29,6 @@ func (b *buffers) get(size int) []byte {
 	return make([]byte, largeBuffer)
 }
 
-// put takes a buffer back.
 func (b *buffers) put(p []byte) {
 	if cap(p) == smallBuffer {
 		b.small.Put((*[smallBuffer]byte)(p[:smallBuffer]))
@@ -66,7 +65,6 @@ func (b *bufferBudget) take(size int) []byte {
 	return b.get(size)[:0]
 }
 
-// give takes a buffer back.
 func (b *bufferBudget) give(p []byte) {
 	b.used.Add(-int64(cap(p)))
 	b.put(p)

@@ -220,7 +220,6 @@ func (o *outcomes) clientWarning(now time.Time) string {
 	return text
 }
 
-// listed joins names for a sentence.
 func listed(names []string) string {
 	return strings.Replace(strings.Join(names, " and "), otherClient, "other clients", 1)
 }

@@ -114,7 +114,6 @@ func (t Trace) Phase() string {
 	return t.Steps[len(t.Steps)-1].Phase
 }
 
-// end returns when the request ended.
 func (t Trace) end() time.Time { return t.Started.Add(t.Duration.Duration()) }
 
 // Failed reports whether the request failed: the client stayed and did not get a complete response

@@ -101,7 +101,6 @@ func usualStatuses() []int {
 	return statuses
 }
 
-// registerQueue registers the metrics of the queue.
 func (p *Proxy) registerQueue(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() int) {
 		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
@@ -123,7 +122,6 @@ func (m *metrics) zeroRules(rules []config.Header) {
 	}
 }
 
-// observe counts a request at its end.
 func (m *metrics) observe(r *record) {
 	status := statusLabel(r.Status)
 	m.requests.WithLabelValues(status, methodLabel(r.Method)).Inc()

@@ -128,7 +128,6 @@ func (o *outcomes) flowed(r *record, now time.Time) {
 	}
 }
 
-// ended judges a request that has ended.
 func (o *outcomes) ended(r *record, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

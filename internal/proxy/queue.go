@@ -174,7 +174,6 @@ func (q *queue) settle(t *ticket) {
 	close(t.settled)
 }
 
-// counts returns how many requests have a slot and how many wait.
 func (q *queue) counts() (in, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -185,7 +185,6 @@ func (r *record) leave() {
 	r.setStatus(statusClientGone)
 }
 
-// setStatus records the status of our own response.
 func (r *record) setStatus(status int) { r.change(func(t *Trace) { t.Status = status }) }
 
 // close records what is known only at the end.
@@ -228,7 +227,6 @@ func (x *exchange) upstreamSilence() time.Duration {
 	return 0
 }
 
-// logLevel returns the level of the request's log line.
 func (x *exchange) logLevel() slog.Level {
 	meaning, _ := x.rec.failure()
 	switch {

@@ -53,7 +53,6 @@ const (
 	retryNotProcessed = "not_processed"
 )
 
-// pause waits between two attempts.
 func (x *exchange) pause(d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -63,7 +62,6 @@ func (x *exchange) pause(d time.Duration) error {
 	}
 }
 
-// attempt sends the request once.
 func (x *exchange) attempt(out *http.Request) (*http.Response, error) {
 	x.watch.next(forConnection)
 	conn, err := x.cfg.pool.Get(x.ctx)

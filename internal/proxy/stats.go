@@ -34,7 +34,6 @@ type Stats struct {
 	needsMessage bool      // one of them was a message, so only a message is the next success
 }
 
-// succeed counts a success.
 func (s *Stats) succeed(r *record, now time.Time) {
 	s.LastSuccess = now
 	if r.isMessage() || !s.needsMessage {
@@ -42,7 +41,6 @@ func (s *Stats) succeed(r *record, now time.Time) {
 	}
 }
 
-// fail counts a failure.
 func (s *Stats) fail(r *record, v verdict, cause, fix string, now time.Time) {
 	s.Failed++
 	fromAPI := r.UpstreamRequestID != "" && !r.left

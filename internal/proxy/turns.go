@@ -20,7 +20,6 @@ type node struct {
 	slots    int       // slots in its current turn so far
 }
 
-// push adds a request.
 func (q *queue) push(t *ticket) {
 	person := q.root.join(t.person)
 	person.turn = t.share.Turn()

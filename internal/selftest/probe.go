@@ -160,7 +160,8 @@ func (c *Client) record(ended []proxy.Trace, rules []config.Header, received cha
 			c.Rules = append(c.Rules, Rule{Name: rules[i].Rule(), Does: rules[i].Effect(), Result: done.Result})
 		}
 	}
-	if c.arrivals = len(received); c.arrivals > 0 {
+	c.arrivals = len(received)
+	if c.arrivals > 0 {
 		c.received = <-received
 	}
 	sent := c.header.Clone()

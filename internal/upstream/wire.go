@@ -85,7 +85,6 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silence returns how long nothing came.
 func (w *wire) silence() time.Duration { return time.Since(w.made) - time.Duration(w.lastRead.Load()) }
 
 func (w *wire) touch() { w.lastRead.Store(int64(time.Since(w.made))) }
