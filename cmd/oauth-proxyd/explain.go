@@ -56,7 +56,7 @@ func showTrace(p term.Printer, t proxy.Trace) {
 		row("rule", "%s: %s", r.Header, r.Result)
 	}
 	for i, s := range t.Steps {
-		p.Wrap(fmt.Sprintf("  %-9s %-10s ", spell(s.At.Duration()), s.Phase), 23, strings.Join(nonempty("for "+spell((stepEnd(t, i)-s.At).Duration()), s.Detail), ", "))
+		p.Wrap(fmt.Sprintf("  %-9s %-10s ", shortDuration(s.At.Duration()), s.Phase), 23, strings.Join(nonempty("for "+shortDuration((stepEnd(t, i)-s.At).Duration()), s.Detail), ", "))
 	}
 }
 
@@ -64,11 +64,11 @@ func showTrace(p term.Printer, t proxy.Trace) {
 func resultText(t proxy.Trace) string {
 	switch {
 	case t.Outcome == "":
-		return fmt.Sprintf("in flight for %s, silent for %s", spell(t.Duration.Duration()), spell(t.Silence.Duration()))
+		return fmt.Sprintf("in flight for %s, silent for %s", shortDuration(t.Duration.Duration()), shortDuration(t.Silence.Duration()))
 	case t.Status == 0:
-		return fmt.Sprintf("%s after %s", t.Outcome, spell(t.Duration.Duration()))
+		return fmt.Sprintf("%s after %s", t.Outcome, shortDuration(t.Duration.Duration()))
 	default:
-		return fmt.Sprintf("%s, status %d, after %s", t.Outcome, t.Status, spell(t.Duration.Duration()))
+		return fmt.Sprintf("%s, status %d, after %s", t.Outcome, t.Status, shortDuration(t.Duration.Duration()))
 	}
 }
 

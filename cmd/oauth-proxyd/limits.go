@@ -102,7 +102,7 @@ func resetText(w ratelimit.Window, now time.Time) string {
 	case left <= 0:
 		return "reset " + ago(w.ResetsAt, now)
 	default:
-		return "resets in " + spell(left)
+		return "resets in " + shortDuration(left)
 	}
 }
 

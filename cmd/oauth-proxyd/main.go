@@ -4,7 +4,7 @@
 //
 // Each command is a function in the file of its name; upgrade is in reload.go. This file finds the
 // command and reads its options. output.go has what several commands print: errors with hints,
-// JSON, responses of the running daemon. spell.go writes numbers, times and names.
+// JSON, responses of the running daemon. format.go writes numbers, times and names.
 package main
 
 import (

@@ -19,9 +19,9 @@ func requests(e env, flags *flag.FlagSet) runner {
 
 // showInFlight prints a few lines about a request.
 func showInFlight(p term.Printer, t proxy.Trace) {
-	progress := fmt.Sprintf("%s  age %s  silent %s", t.Phase(), spell(t.Duration.Duration()), spell(t.Silence.Duration()))
+	progress := fmt.Sprintf("%s  age %s  silent %s", t.Phase(), shortDuration(t.Duration.Duration()), shortDuration(t.Silence.Duration()))
 	if t.Queued > 0 {
-		progress = fmt.Sprintf("%s for %s%s  age %s", t.Phase(), spell(t.Queued.Duration()), nextText(t.Next), spell(t.Duration.Duration()))
+		progress = fmt.Sprintf("%s for %s%s  age %s", t.Phase(), shortDuration(t.Queued.Duration()), nextText(t.Next), shortDuration(t.Duration.Duration()))
 	}
 	if t.WaitsFor == proxy.WaitsForClient && t.Silence >= 1000 {
 		progress += ", because of the client"
@@ -49,7 +49,7 @@ func streamText(t proxy.Trace) string {
 	}
 	text := count(t.Events, "event") + ", " + count(t.Pings, "ping")
 	if t.PingsOnly() {
-		text += ", alive, only pings for " + spell(t.OnlyPings.Duration())
+		text += ", alive, only pings for " + shortDuration(t.OnlyPings.Duration())
 	}
 	return text
 }

@@ -86,7 +86,7 @@ func showStatus(printer term.Printer, s admin.Status, now time.Time) {
 	for _, before := range s.Predecessors {
 		p.row("predecessor", fmt.Sprintf("%d, version %s, finishing %s since the upgrade %s", before.PID, before.Version, count(before.InFlight, "request"), ago(before.Since, now)))
 	}
-	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, spell(now.Sub(s.StartedAt).Truncate(time.Second)), s.AdminSocket))
+	p.row("process", fmt.Sprintf("%d, up %s, on %s", s.PID, shortDuration(now.Sub(s.StartedAt).Truncate(time.Second)), s.AdminSocket))
 	if s.Restarted != "" {
 		p.row("restarted", "the previous process ended: "+s.Restarted+strings.TrimSuffix("; see `"+s.Log+"`", "; see ``"))
 	}
@@ -179,7 +179,7 @@ func firstOf(list []string) string {
 func waitingText(waiting []admin.WaitingStatus) string {
 	persons := make([]string, len(waiting))
 	for i, w := range waiting {
-		persons[i] = fmt.Sprintf("%s %d (%s%s)", quoted(w.Name), w.Requests, spell(w.Longest.Duration()), nextText(w.Next))
+		persons[i] = fmt.Sprintf("%s %d (%s%s)", quoted(w.Name), w.Requests, shortDuration(w.Longest.Duration()), nextText(w.Next))
 	}
 	return firstOf(persons)
 }
@@ -226,7 +226,7 @@ func errorsText(windows map[string]proxy.RecentErrors) string {
 }
 
 func slowestText(t proxy.Trace) string {
-	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), spell(t.Silence.Duration()), spell(t.Duration.Duration()))
+	return fmt.Sprintf("%s, %s, silent for %s of %s", t.RequestID, t.Phase(), shortDuration(t.Silence.Duration()), shortDuration(t.Duration.Duration()))
 }
 
 func versionsText(s admin.Status) string {

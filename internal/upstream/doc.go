@@ -38,7 +38,7 @@
 //	wire.go     the connection that net/http uses, and the one below TLS; with coalescer.go
 //	            for its writes and frames.go for HTTP/2 frames about the connection
 //	dial.go     Config, and how a connection is made: CONNECT proxies, TLS
-//	names.go    makes a TCP connection: name servers, IPv4 beside IPv6
+//	tcp.go      makes a TCP connection: name servers, IPv4 beside IPv6
 //
 // The pool's lock is held only to count. No code of net/http, and none that waits for a peer, runs
 // under it, so one faulty connection cannot hold up another.

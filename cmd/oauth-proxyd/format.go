@@ -61,9 +61,9 @@ func shortSize(n int64) string {
 	return fmt.Sprintf("%.3g %cB", size, "kMGT"[unit])
 }
 
-// spell writes a duration with three digits, or in its two largest units: 312µs, 45.1ms, 3.21s,
-// 2m13s, 2h10m, 3d4h.
-func spell(d time.Duration) string {
+// shortDuration writes a duration with three digits, or in its two largest units: 312µs, 45.1ms,
+// 3.21s, 2m13s, 2h10m, 3d4h.
+func shortDuration(d time.Duration) string {
 	d = max(d, 0)
 	switch {
 	case d >= 24*time.Hour:
@@ -80,4 +80,4 @@ func spell(d time.Duration) string {
 	return d.Truncate(digit).String()
 }
 
-func ago(at, now time.Time) string { return spell(now.Sub(at)) + " ago" }
+func ago(at, now time.Time) string { return shortDuration(now.Sub(at)) + " ago" }
