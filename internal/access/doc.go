@@ -50,7 +50,7 @@
 //
 // A line with (kernel) does not hold if the kernel cannot be asked for the owner of a socket. From
 // loopback, all that is unproven is tried again for two seconds, unless "at once". A local request
-// with a header that names another origin (forwarded.go) is proxied.
+// with a header that another proxy adds (forwarded.go) is proxied.
 //
 // The first request on a connection looks its source up, so accepting never waits. The source is
 // kept for a minute, or for the life of the connection if it is [config.Proxied]; an error is not

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// NamesOrigin reports whether a header says for whom a proxy forwards a request. name is canonical,
-// and personHeader is the header of [config.Gateways]. The list serves two rules: these headers are
-// not sent to the upstream, and a request from this host that has one was forwarded by another
-// proxy for another client (source proxied). An underscore counts as a dash, as for servers that
-// turn headers into variables.
+// IsForwardedField reports whether a header says for whom a proxy forwards a request. name is
+// canonical, and personHeader is the header of [config.Gateways]. The list serves two rules: these
+// headers are not sent to the upstream, and a request from this host that has one was forwarded by
+// another proxy for another client (source proxied). An underscore counts as a dash, as for servers
+// that turn headers into variables.
 //
 // Host is listed for trailers only: net/http removes it from a header.
-func NamesOrigin(name, personHeader string) bool {
+func IsForwardedField(name, personHeader string) bool {
 	name = dashed(name)
 	switch name {
 	case "Host", "Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip",
@@ -31,11 +31,11 @@ func dashed(name string) string {
 	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// SpeaksForAnother reports whether the header comes from another proxy that forwards for a client
-// of its own, such as "tailscale serve".
-func SpeaksForAnother(h http.Header, personHeader string) bool {
+// IsForwarded reports whether the header comes from another proxy that forwards for a client of its
+// own, such as "tailscale serve".
+func IsForwarded(h http.Header, personHeader string) bool {
 	for name := range h {
-		if NamesOrigin(name, personHeader) {
+		if IsForwardedField(name, personHeader) {
 			return true
 		}
 	}

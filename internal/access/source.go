@@ -23,7 +23,7 @@ func (a *Control) identify(ctx context.Context, h http.Header, c *Conn, personHe
 	switch {
 	case id.Source == config.Tailnet && !a.tailnet.Running():
 		return id, unproven(nil, "the tailnet is not connected on this host")
-	case id.Source == config.Local && SpeaksForAnother(h, personHeader):
+	case id.Source == config.Local && IsForwarded(h, personHeader):
 		id.Source = config.Proxied
 	}
 	return id, nil

@@ -75,7 +75,7 @@ func (x *exchange) checkLoop() error {
 func (x *exchange) arrivedAs() uint64 {
 	if x.fingerprint == 0 {
 		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)
-		x.forwarded = access.SpeaksForAnother(x.in.Header, x.cfg.Identity.Header)
+		x.forwarded = access.IsForwarded(x.in.Header, x.cfg.Identity.Header)
 	}
 	return x.fingerprint
 }
@@ -171,7 +171,7 @@ func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string)
 	dropped := config.AppendElements(nil, h["Connection"]...)
 	for name, values := range h {
 		listed := func(option string) bool { return strings.EqualFold(option, name) }
-		if isHopByHop(name) || changesInTransit(name) || access.NamesOrigin(name, personHeader) ||
+		if isHopByHop(name) || changesInTransit(name) || access.IsForwardedField(name, personHeader) ||
 			slices.ContainsFunc(dropped, listed) {
 			continue
 		}

@@ -65,7 +65,7 @@ func keepUserAgent(h http.Header) {
 func dropPrivate(h http.Header, personHeader string) {
 	trailers := acceptsTrailers(h)
 	dropHopByHop(h)
-	maps.DeleteFunc(h, func(name string, _ []string) bool { return access.NamesOrigin(name, personHeader) })
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return access.IsForwardedField(name, personHeader) })
 	if trailers {
 		h["Te"] = []string{"trailers"}
 	}
@@ -85,7 +85,7 @@ func dropHopByHop(h http.Header) {
 func publicTrailer(trailer http.Header, personHeader string) http.Header {
 	public := make(http.Header, len(trailer))
 	for name, values := range trailer {
-		if mayTrail(name) && !access.NamesOrigin(name, personHeader) {
+		if mayTrail(name) && !access.IsForwardedField(name, personHeader) {
 			public[name] = values
 		}
 	}
