@@ -152,7 +152,7 @@ func (d *daemon) beginDrain() {
 // SIGTERM, on which they cut their streams.
 func (d *daemon) drain(timeout, settle time.Duration, late lifecycle.Event) {
 	server := d.view().server
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		if server.Drain(ctx, settle) == nil {

@@ -52,7 +52,7 @@ func (u *upgrade) respond(o admin.UpgradeOutcome) {
 func (d *daemon) startSuccessor() {
 	d.publish(func(v *view) { v.upgradeFault = "" })
 	listeners := d.view().serving
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		s, err := d.bringUp(ctx, listeners)
 		d.inLoop(func() {
 			d.upgrade.successor = s
@@ -110,7 +110,7 @@ func (d *daemon) notifyMainPID() {
 	s := d.upgrade.successor
 	d.notify(fmt.Sprintf("MAINPID=%d", s.PID))
 	d.become(leaving)
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		err := d.awaitMainPID(ctx, s.PID)
 		switch {
 		case err == nil:
@@ -173,7 +173,7 @@ func (d *daemon) handOver() {
 // beginHandover lets the requests in flight finish, within handover_timeout.
 func (d *daemon) beginHandover() {
 	s, since := d.upgrade.successor, time.Now()
-	d.begin(func(ctx context.Context) { d.reportTo(ctx, s, since) })
+	d.inBackground(func(ctx context.Context) { d.reportTo(ctx, s, since) })
 	d.drain(d.view().config.Proxy.HandoverTimeout, handoverSettle, lifecycle.HandoverTimeout{})
 }
 

@@ -26,12 +26,12 @@ func (d *daemon) send(e lifecycle.Event) { d.inLoop(func() { d.raise(e) }) }
 // raise queues an event for the state machine. Only the loop and what it calls use it.
 func (d *daemon) raise(e lifecycle.Event) { d.events = append(d.events, e) }
 
-// begin runs work that the loop must not wait for. The work returns when its context ends.
-func (d *daemon) begin(work func(context.Context)) { d.work.Go(func() { work(d.ctx) }) }
+// inBackground runs work that the loop must not wait for. The work returns when its context ends.
+func (d *daemon) inBackground(work func(context.Context)) { d.work.Go(func() { work(d.ctx) }) }
 
 // after has the loop call f once the time has passed.
 func (d *daemon) after(wait time.Duration, f func()) {
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		select {
 		case <-time.After(wait):
 			d.inLoop(f)
@@ -43,7 +43,7 @@ func (d *daemon) after(wait time.Duration, f func()) {
 // loop handles calls, signals and the watchdog's ticks, and steps the state machine with the events
 // that they raise, until it exits.
 func (d *daemon) loop() (exitCode int) {
-	d.begin(func(context.Context) { d.loadFirst() })
+	d.inBackground(func(context.Context) { d.loadFirst() })
 	for {
 		select {
 		case f := <-d.calls:

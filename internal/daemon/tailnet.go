@@ -13,7 +13,7 @@ import (
 
 func (d *daemon) connectTailnet() {
 	client := d.tailnet
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		status, err := client.Connect(ctx)
 		if ctx.Err() != nil {
 			return
@@ -55,7 +55,7 @@ func (d *daemon) followTailnet() {
 	}
 	d.following = true
 	client := d.tailnet
-	d.begin(func(ctx context.Context) { client.Follow(ctx, d.reportTailnet) })
+	d.inBackground(func(ctx context.Context) { client.Follow(ctx, d.reportTailnet) })
 }
 
 // recordTailnet keeps a report and logs what is new in it.

@@ -20,7 +20,7 @@ const proofTime = 2 * time.Second
 // process can take over once the process has kept running for proofTime.
 func (d *daemon) join() {
 	p := d.sockets.Predecessor
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		defer p.Close()
 		defer context.AfterFunc(ctx, p.Close)()
 		for {

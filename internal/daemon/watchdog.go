@@ -49,7 +49,7 @@ func (d *daemon) pingWatchdog() {
 		return
 	}
 	w.probing = true
-	d.begin(func(ctx context.Context) {
+	d.inBackground(func(ctx context.Context) {
 		lost := isLost(ctx, v.server, v.serving[0].Addr())
 		d.inLoop(func() { w.record(lost) })
 	})
