@@ -27,7 +27,7 @@
 //	block.go      which names a block takes, and what an unknown one may mean
 //	attribute.go  one name and its field: reading, bounds, spelling; then a file for each kind of
 //	              value with rules of its own: units, address, upstream, certificate, source,
-//	              header, when
+//	              identity, header, when
 //	errors.go     what is wrong, with its source line
 //	secret.go     what may be a credential, and is refused or not shown
 //	warnings.go   what is probably a mistake, but can be used

@@ -41,4 +41,7 @@
 //
 // A value that no honest upstream sends is ignored. All that is kept is bounded: accounts, windows,
 // users, and the length of each name.
+//
+// accounts.go has the life of a request, activity.go who has requests in flight, header.go the
+// windows in a header, window.go the use of a window, report.go the types and what is handed over.
 package ratelimit
