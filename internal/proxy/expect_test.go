@@ -2,10 +2,12 @@ package proxy_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,20 @@ func TestNoContinueAfterResponse(t *testing.T) {
 		if response, _ := conn.response(t, "POST"); response.Status != status {
 			t.Errorf("responded %s, want %s", response.Status, status)
 		}
+	}
+}
+
+// The client sees that a response is cut, although it still waits for the 100.
+func TestCutInsteadOfContinue(t *testing.T) {
+	up := scriptedUpstream(t, func(c net.Conn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		}
+	})
+	conn := openDoor(t, up).dial(t)
+	conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	if all, err := io.ReadAll(conn.in); !strings.HasSuffix(string(all), "half") || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the client has %q, %v", all, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -209,7 +210,11 @@ func (x *exchange) close() {
 	if x.body != nil {
 		var whole bool
 		received, whole = x.body.close()
-		if !whole && x.parting != partCut { // or the rest would be read as the next request
+		switch {
+		case whole:
+		case x.parting == partCut: // or net/http would wait for the rest before it closes the connection
+			_ = x.rc.SetReadDeadline(time.Unix(1, 0))
+		default: // or the rest would be read as the next request
 			x.conn.LeaveUnread()
 		}
 	}
