@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -68,6 +69,10 @@ func ConnOf(r *http.Request) *Conn {
 	}
 	return &Conn{server: NewServer(nil, nil)}
 }
+
+// Context returns a context that ends with [Server.Cut]. Unlike that of a request, it does not end
+// when a read is interrupted.
+func (c *Conn) Context() context.Context { return c.server.base }
 
 // ownWriteTimeout is how long a client may take to accept what we write ourselves: 1xx, errors,
 // /health, /metrics, and the end of a response. That is a few packets, or some hundred kB for

@@ -181,3 +181,28 @@ func TestCutEndsStreamsAndWaiters(t *testing.T) {
 		t.Errorf("the stream ended with %q, %v", body, err)
 	}
 }
+
+// So does a request whose response came before its body was read to the end.
+func TestCutEndsEarlyResponse(t *testing.T) {
+	early := func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		takeLong(r)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	for _, fields := range []string{"", "Expect: 100-continue\r\n"} {
+		d := openDoor(t, newUpstream(t, "http2", early))
+		c := pausedUpload(t, d, fields)
+		response, err := http.ReadResponse(c.in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		d.server.Cut(ctx)
+		cancel()
+		if body, _ := io.ReadAll(response.Body); code(strings.TrimPrefix(string(body), eventError)) != "draining" {
+			t.Errorf("%q: the stream ended with %q", fields, body)
+		}
+	}
+}

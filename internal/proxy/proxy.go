@@ -173,7 +173,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 		proxy: p, cfg: p.current.Load(), w: w, rc: http.NewResponseController(w), in: r,
 		conn: inbound.ConnOf(r),
 	}
-	x.ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	x.ctx, x.cancel = context.WithCancelCause(x.conn.Context())
 	x.unfollow = context.AfterFunc(r.Context(), func() { x.cancel(context.Cause(r.Context())) })
 	x.rec = newRecord(r, x.conn.Listener)
 	x.takeBody()
