@@ -60,15 +60,16 @@ func (q *queue) enter(ctx context.Context, t *ticket, wait func()) error {
 	case <-ctx.Done():
 		return q.quit(t, context.Cause(ctx))
 	case <-time.After(timeout):
+		q.mu.Lock()
+		why := q.obstacle(t)
+		q.mu.Unlock()
 		return q.quit(t, fail(CodeOverloaded, nil,
-			"no slot became free for this request within %v, because %s; send it again later", timeout, q.obstacle(t)))
+			"no slot became free for this request within %v, because %s; send it again later", timeout, why))
 	}
 }
 
-// obstacle says why t has no slot yet.
+// obstacle says why t has no slot yet. The caller holds mu.
 func (q *queue) obstacle(t *ticket) string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if !q.mayHold(t.person, t.share) {
 		return "you have reached your limit of requests in flight"
 	}
@@ -92,8 +93,8 @@ func (q *queue) join(t *ticket) (timeout time.Duration, settled bool) {
 		if last.node.parent.waiting > 1 {
 			advice = "you have the most requests waiting; send fewer at a time"
 		}
-		last.err = fail(CodeOverloaded, nil, "all %d slots are taken, and the queue is full with %d requests; %s",
-			q.limits.MaxConnections, q.limits.QueueLimit, advice)
+		last.err = fail(CodeOverloaded, nil, "%s, and the queue is full with %d requests; %s",
+			q.obstacle(last), q.limits.QueueLimit, advice)
 		q.settle(last)
 	}
 	return q.limits.QueueTimeout, t.node == nil

@@ -135,6 +135,10 @@ func TestQueueCapsEachPerson(t *testing.T) {
 	q.leave(all[0])
 	q.leave(all[3])
 	wantStates(t, all, "in", "in", "in", "in", "in", "in")
+	q.resize(config.Proxy{MaxConnections: 9, MaxConnectionsPerPerson: 1})
+	if err := join(q, ask("a"))[0].err; err == nil || !strings.HasPrefix(err.Error(), "you have reached your limit") {
+		t.Errorf("with free slots, a request beyond the limit of its person and of the queue got: %v", err)
+	}
 }
 
 // The limit of a request is that of the peer that sent it, whatever the person's other peers have.
