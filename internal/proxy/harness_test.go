@@ -24,6 +24,9 @@ import (
 	"oauth-proxyd/internal/proxy"
 )
 
+// patience is how long a test waits for anything. A busy machine is slow.
+const patience = time.Minute
+
 // door is a proxy with its server on a loopback socket: what a client meets.
 type door struct {
 	*proxy.Proxy
@@ -87,7 +90,7 @@ func (d *door) serve(t testing.TB, s setup) {
 	d.stop = func() { once.Do(server.CloseListeners) }
 	server.Open("proxy", l, func(err error) { t.Errorf("listener failed: %v", err) })
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		d.stop()
 		server.Cut(ctx)
@@ -104,13 +107,13 @@ func listenTCP(t testing.TB) net.Listener {
 	return l
 }
 
-// settingsFor has short times and lets everybody on this host in.
+// settingsFor lets everybody on this host in, and has no time that a busy machine exceeds.
 func settingsFor(up *mockAPI) proxy.Settings {
 	return proxy.Settings{
 		Proxy: config.Proxy{
-			UpstreamURL: up.url, UpstreamCAs: up.roots, ConnectTimeout: 5 * time.Second,
-			ResponseHeaderTimeout: 20 * time.Second, IdleTimeout: 20 * time.Second,
-			MaxConnections: 100, QueueLimit: 100, QueueTimeout: 5 * time.Second, MaxRequestBody: 512 << 20,
+			UpstreamURL: up.url, UpstreamCAs: up.roots, ConnectTimeout: patience,
+			ResponseHeaderTimeout: patience, IdleTimeout: patience,
+			MaxConnections: 100, QueueLimit: 100, QueueTimeout: patience, MaxRequestBody: 512 << 20,
 			Retry: config.Retry{Attempts: 3, Backoff: 10 * time.Millisecond, Memory: 64 << 20},
 		},
 		Access: config.Access{Allow: []config.Source{{Kind: config.Local}}},
@@ -226,13 +229,13 @@ func (d *door) dial(t testing.TB) *rawConn {
 // dialFrom connects from another address of the loopback network.
 func (d *door) dialFrom(t testing.TB, source string) *rawConn {
 	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: 10 * time.Second}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: patience}
 	c, err := dialer.Dial("tcp", d.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	return &rawConn{c, bufio.NewReader(c)}
 }
 
@@ -291,7 +294,7 @@ func (l *logLines) requests(t testing.TB, n int) []string {
 		}
 		select {
 		case <-more:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%d lines about requests in the log, want %d", len(lines), n)
 		}
 	}
@@ -323,7 +326,7 @@ func receive[T any](t testing.TB, c <-chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("waited too long for %s", what)
 		panic("unreachable")
 	}

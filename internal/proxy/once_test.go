@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // seenOnce counts the requests that an upstream got, by the id that each carries.
@@ -42,17 +41,36 @@ func (s *seenOnce) twice() (all []string) {
 	return all
 }
 
+// countingReader counts the bytes that were read.
+type countingReader struct {
+	io.Reader
+	n int64
+}
+
+// Read implements io.Reader.
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n += int64(n)
+	return n, err
+}
+
 // The connection to the upstream ends after each byte of the request, and of the response. Only an
 // upstream that got nothing of it may get it again.
 func TestCloseAtEveryByteOfRequest(t *testing.T) {
-	var limit, conns atomic.Int64
+	var limit, conns, whole atomic.Int64
 	up := listenScript(t, nil, nil, func(c net.Conn) {
 		conns.Add(1)
-		_, _ = io.CopyN(io.Discard, c, limit.Load())
+		if n := limit.Load(); n > 0 {
+			_, _ = io.CopyN(io.Discard, c, n)
+			return
+		}
+		in := countingReader{Reader: c}
+		_, _ = readRequest(bufio.NewReader(&in))
+		whole.Store(in.n)
 	})
-	d := openDoor(t, up, func(s *setup) { s.Proxy.ResponseHeaderTimeout = 200 * time.Millisecond })
+	d := openDoor(t, up)
 	c := newClient(t)
-	for n := int64(1); ; n++ {
+	for n := int64(0); n <= whole.Load(); n++ { // the first gets all, and tells how much that is
 		limit.Store(n)
 		conns.Store(0)
 		r := post(t, d, strings.Repeat("x", 20))
@@ -61,12 +79,12 @@ func TestCloseAtEveryByteOfRequest(t *testing.T) {
 		if used := conns.Load(); used != 1 {
 			t.Errorf("%d bytes: %d connections", n, used)
 		}
-		if response.StatusCode == http.StatusGatewayTimeout && n > 100 {
-			return // it waits for more than there is
-		}
 		if response.StatusCode != http.StatusBadGateway || code(body) != "upstream_protocol" {
 			t.Fatalf("%d bytes: status %d, body %s", n, response.StatusCode, body)
 		}
+	}
+	if whole.Load() < 100 {
+		t.Errorf("the request had %d bytes", whole.Load())
 	}
 }
 

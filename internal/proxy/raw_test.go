@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // sightings counts the requests that an upstream saw, with their bodies.
@@ -146,6 +145,8 @@ func chunkCases() []rawCase {
 	}
 }
 
+// Where the connection stays open, another request follows: it must be the next that the upstream
+// sees, and its response the last.
 func TestRawRequests(t *testing.T) {
 	for _, c := range slices.Concat(lengthCases(), lineCases(), chunkCases()) {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,10 +154,11 @@ func TestRawRequests(t *testing.T) {
 			var saw sightings
 			d := openDoor(t, newUpstream(t, "http1", saw.ServeHTTP))
 			conn := d.dial(t)
-			conn.send(t, c.sent)
 			if !c.closes {
-				_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+				c.sent += "GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+				c.whole = append(c.whole, "GET /last ")
 			}
+			conn.send(t, c.sent)
 			responses := conn.rest()
 			status, _ := strings.CutPrefix(responses, "HTTP/1.1 ")
 			status, _ = strings.CutPrefix(status, "HTTP/1.0 ")
