@@ -78,7 +78,8 @@ func TestDialsStopWhenConnectionsClose(t *testing.T) {
 	if response.StatusCode != http.StatusBadGateway {
 		t.Errorf("status %d, body %s", response.StatusCode, body)
 	}
-	if n := dials.Load(); n > 3 {
+	// An attempt takes another connection if it sees that the first has ended before it was used.
+	if n := dials.Load(); n > 2*3 {
 		t.Errorf("%d connections for 3 attempts", n)
 	}
 }
