@@ -135,6 +135,40 @@ func openBubble(t *testing.T, scheme string, roots []byte, script func(net.Conn)
 	return b
 }
 
+// forEachBubble runs a test in a bubble in front of an upstream of each protocol that h plays.
+func forEachBubble(t *testing.T, h http.HandlerFunc, test func(*testing.T, *bubble), change ...func(*setup)) {
+	config, roots := tlsConfig()
+	config.NextProtos = []string{"h2"}
+	for scheme, script := range map[string]func(net.Conn){
+		"http": func(c net.Conn) { servesHTTP1(c, h) }, "https": func(c net.Conn) { servesHTTP2(tls.Server(c, config), h) },
+	} {
+		t.Run(scheme, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				t.Cleanup(func() { time.Sleep(time.Second) }) // net/http lingers on a connection that it closes
+				test(t, openBubble(t, scheme, roots, script, change...))
+			})
+		})
+	}
+}
+
+// servesHTTP1 has net/http serve a connection until it ends.
+func servesHTTP1(c net.Conn, h http.Handler) {
+	l := newPipes()
+	server := http.Server{Handler: h, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			l.Close()
+		}
+	}}
+	go func() { l.conns <- c }()
+	_ = server.Serve(l)
+}
+
+func servesHTTP2(c *tls.Conn, h http.Handler) {
+	if c.Handshake() == nil {
+		new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: h})
+	}
+}
+
 // lasts is how long a connection with only text sent stays open.
 func (b *bubble) lasts(t *testing.T, text string) time.Duration {
 	t.Helper()

@@ -55,7 +55,7 @@ func (p *process) stop(t *testing.T, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), grace)
 	defer cancel()
 	_ = p.server.Drain(ctx, inbound.SettleTime) // what it leaves is cut next
-	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel = context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p.server.Cut(ctx)
 	p.Close()
@@ -73,12 +73,12 @@ func TestDrainLosesNoRequest(t *testing.T) {
 		load.wait(t, 300)
 		old := current
 		current = startProcess(t, l, up)
-		stops.Go(func() { old.stop(t, 5*time.Second) })
+		stops.Go(func() { old.stop(t, patience) })
 		stops.Wait()
 	}
 	load.wait(t, 300)
 	load.end()
-	current.stop(t, 5*time.Second)
+	current.stop(t, patience)
 	if load.failed.Load() > 0 {
 		t.Errorf("%d of %d requests lost", load.failed.Load(), load.sent.Load())
 	}

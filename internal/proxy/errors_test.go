@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"oauth-proxyd/internal/access"
 )
@@ -104,7 +103,7 @@ func TestTheEndOfADrainHasItsKind(t *testing.T) {
 	conn := d.dial(t)
 	conn.send(t, smuggled)
 	receive(t, arrived, "the request")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	d.server.Cut(ctx)
 	response, body := conn.response(t, http.MethodGet)

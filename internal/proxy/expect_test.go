@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The client sends the body only after the upstream has asked for it.
@@ -165,9 +164,8 @@ func TestResponseToClientThatPausesAfterContinue(t *testing.T) {
 			if silent != "" && strings.HasSuffix(framing, "\n") {
 				continue // the others prove it
 			}
-			forEachProtocol(t, refuse, func(t *testing.T, up *mockAPI) {
-				d := openDoor(t, up, func(s *setup) { s.Proxy.IdleTimeout = time.Second })
-				conn := d.dial(t)
+			forEachBubble(t, refuse, func(t *testing.T, b *bubble) {
+				conn := b.from(t, "127.0.0.1:1000")
 				conn.send(t, "POST / HTTP/1.1\r\nHost: h\r\n"+silent+"Expect: 100-continue\r\n"+framing)
 				response, _ := conn.response(t, "POST")
 				if response.StatusCode == http.StatusContinue {
@@ -176,8 +174,8 @@ func TestResponseToClientThatPausesAfterContinue(t *testing.T) {
 				if response.StatusCode != want || !response.Close {
 					t.Errorf("after %q: %d, close %v, want %d and a close", framing, response.StatusCode, response.Close, want)
 				}
-				eventually(t, "the slot is free", func() bool { return d.Stats().InFlight == 0 })
-			})
+				eventually(t, "the slot is free", func() bool { return b.Stats().InFlight == 0 })
+			}, shortIdle)
 		}
 	}
 }

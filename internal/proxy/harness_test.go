@@ -107,7 +107,7 @@ func listenTCP(t testing.TB) net.Listener {
 	return l
 }
 
-// settingsFor lets everybody on this host in, and has no time that a busy machine exceeds.
+// settingsFor lets everybody on this host in, and waits as long for anything as a test does.
 func settingsFor(up *mockAPI) proxy.Settings {
 	return proxy.Settings{
 		Proxy: config.Proxy{

@@ -51,14 +51,10 @@ func TestResponseDuringPauseOfLongBody(t *testing.T) {
 			}
 			forEachProtocol(t, respond, func(t *testing.T, up *mockAPI) {
 				d := openDoor(t, up)
-				start := time.Now()
 				c := pausedUpload(t, d, fields)
 				response, body := c.response(t, http.MethodPost)
 				if response.StatusCode != status || body != "enough" || !response.Close {
 					t.Errorf("status %d, body %q, close %t", response.StatusCode, body, response.Close)
-				}
-				if took := time.Since(start); took > 5*time.Second {
-					t.Errorf("the response took %v", took)
 				}
 				if line := d.log.requests(t, 1)[0]; !strings.Contains(line, `"outcome":"ok"`) {
 					t.Errorf("log: %s", line)

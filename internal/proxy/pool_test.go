@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -18,8 +17,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-
-	"oauth-proxyd/internal/config"
 )
 
 // countingUpstream counts the connections to a real server.
@@ -70,31 +67,26 @@ func TestUpstreamConnectionIsReused(t *testing.T) {
 // bubble, because a server that is slow to say how many requests it takes gets more connections.)
 func TestColdBurstSharesFewConnections(t *testing.T) {
 	const burst, perConnection = 300, 240
-	server, roots := tlsConfig()
-	server.NextProtos = []string{"h2"}
+	config, roots := tlsConfig()
+	config.NextProtos = []string{"h2"}
 	synctest.Test(t, func(t *testing.T) {
 		var arrived, conns atomic.Int64
 		all := make(chan struct{})
-		h := func(w http.ResponseWriter, r *http.Request) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if arrived.Add(1) == burst {
 				close(all)
 			}
 			<-all // none is responded before all are there
 			sayOK(w, r)
-		}
+		})
 		b := openBubble(t, "https", roots, func(c net.Conn) {
 			conns.Add(1)
-			end := tls.Server(c, server)
-			_ = end.Handshake()
-			new(http2.Server).ServeConn(end, &http2.ServeConnOpts{Handler: http.HandlerFunc(h)})
-		}, func(s *setup) {
-			s.Proxy.MaxConnections = burst
-			s.Access.Allow = []config.Source{{Kind: config.CIDR, Prefix: netip.MustParsePrefix("198.51.0.0/16")}}
-		})
+			servesHTTP2(tls.Server(c, config), h)
+		}, func(s *setup) { s.Proxy.MaxConnections = burst })
 		var work sync.WaitGroup
 		for i := range burst {
 			work.Go(func() {
-				c := b.from(t, fmt.Sprintf("198.51.100.1:%d", 1000+i))
+				c := b.from(t, fmt.Sprintf("127.0.0.1:%d", 1000+i))
 				c.send(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
 				if response, _ := c.response(t, http.MethodPost); response.StatusCode != http.StatusOK {
 					t.Errorf("status %d", response.StatusCode)
@@ -330,18 +322,14 @@ func TestDialTimesOut(t *testing.T) {
 			up := upstreamOf(t)
 			silent := listenScript(t, nil, nil, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 			d := openDoor(t, up, func(s *setup) {
-				s.Proxy.ConnectTimeout = 100 * time.Millisecond
+				s.Proxy.ConnectTimeout = short
 				if name == "no response of the proxy's" {
 					s.Proxy.UpstreamProxies = []*url.URL{silent.url}
 				}
 			})
-			start := time.Now()
 			response, body := do(t, newClient(t), post(t, d, "hello"))
 			if response.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
 				t.Errorf("status %d, body %s", response.StatusCode, body)
-			}
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("took %v", took)
 			}
 			counts(t, d, `proxy_upstream_errors_total{error_type="timeout"}`, 1)
 		})
@@ -350,28 +338,16 @@ func TestDialTimesOut(t *testing.T) {
 
 // connect_timeout is also for a server of the DNS that says nothing.
 func TestNameIsNotWaitedForLonger(t *testing.T) {
-	server, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
 	d := openDoor(t, &mockAPI{url: &url.URL{Scheme: "https", Host: "upstream.example"}}, func(s *setup) {
-		s.Proxy.ConnectTimeout = 100 * time.Millisecond
+		s.Proxy.ConnectTimeout = short
 		s.Upstream.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(t.Context(), "udp", server.LocalAddr().String())
-			if err == nil {
-				context.AfterFunc(t.Context(), func() { c.Close() }) // the resolver keeps asking
-			}
-			return c, err
+			<-t.Context().Done()
+			return nil, t.Context().Err()
 		}}
 	})
-	start := time.Now()
 	response, body := do(t, newClient(t), post(t, d, "hello"))
 	if response.StatusCode != http.StatusGatewayTimeout || code(body) != "upstream_connect_timeout" {
 		t.Errorf("status %d, body %s", response.StatusCode, body)
-	}
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("took %v", took)
 	}
 }
 

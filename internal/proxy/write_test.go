@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // countingListener counts the writes on the connections that it accepts.
@@ -72,7 +71,7 @@ func TestHeaderDoesNotWaitForAPiece(t *testing.T) {
 		}
 	}, func(t *testing.T, up *mockAPI) {
 		d := openDoor(t, up)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		response, err := newClient(t).Do(request(t, "GET", d.url("/"), nil).WithContext(ctx))
 		if err != nil {
