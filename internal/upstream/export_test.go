@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"oauth-proxyd/internal/kernel"
 )
 
 // InUse is how many slots are taken.
@@ -25,6 +27,9 @@ const ResetTime = resetTime
 
 // PingPeer pings the peer of c.
 func PingPeer(ctx context.Context, c *Conn) (alive bool) { return c.pingPeer(ctx) }
+
+// Unsent returns how many bytes the kernel of the peer of c has not acknowledged.
+func Unsent(c *Conn) int { return kernel.Unsent(c.wire.tcp) }
 
 // Age makes it longer ago that the peer of c was heard.
 func Age(c *Conn, d time.Duration) { c.wire.lastRead.Add(-int64(d)) }

@@ -25,6 +25,9 @@ import (
 	"oauth-proxyd/internal/upstream"
 )
 
+// patience is how long a test waits for anything. A busy machine is slow.
+const patience = time.Minute
+
 // origin is an upstream on loopback whose part a test plays.
 type origin struct {
 	url   *url.URL
@@ -108,7 +111,7 @@ func certified(t testing.TB) (config *tls.Config, roots []byte) {
 // pool leads to o until the test ends.
 func (o *origin) pool(t testing.TB, change ...func(*upstream.Config)) *upstream.Pool {
 	t.Helper()
-	c := upstream.Config{UpstreamURL: o.url, UpstreamCAs: o.roots, ConnectTimeout: 5 * time.Second}
+	c := upstream.Config{UpstreamURL: o.url, UpstreamCAs: o.roots, ConnectTimeout: patience}
 	for _, f := range change {
 		f(&c)
 	}
@@ -184,7 +187,7 @@ func attemptUntilProcessed(p *upstream.Pool, request func() *http.Request) (resp
 // succeeds sends a request that must come through.
 func succeeds(t testing.TB, p *upstream.Pool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if response, _, err := attempt(p, get(t).WithContext(ctx)); err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("a request failed: %v", err)
@@ -196,7 +199,7 @@ func freesAllSlots(t testing.TB, p *upstream.Pool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	late := time.After(upstream.ResetTime + 10*time.Second)
+	late := time.After(upstream.ResetTime + patience)
 	for upstream.InUse(p) > 0 {
 		select {
 		case <-ticker.C:
@@ -237,7 +240,7 @@ func receive[T any](t testing.TB, c <-chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("waited too long for %s", what)
 		panic("unreachable")
 	}

