@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oauth-proxyd/internal/kernel"
@@ -61,4 +62,49 @@ func TestUnreadRequestIsNotClosedAsIdle(t *testing.T) {
 	if s.evictIdle(netip.Addr{}) || asking.class != classAdmitted {
 		t.Error("the connection with a request is closed")
 	}
+}
+
+// Beyond the room for requests that wait, a silent connection of the same address gives way, but
+// not before handlers have had the time to judge those that are served.
+func TestSilentGiveWayOnlyToRequestsThatWaitLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newConnections()
+		arrive := func(n int) (all []*Conn) {
+			for range n {
+				client, server := net.Pipe()
+				t.Cleanup(func() { client.Close(); server.Close() })
+				c := &Conn{Conn: server, scan: scanner{ended: time.Now()}}
+				s.arrive(c)
+				all = append(all, c)
+			}
+			return all
+		}
+		served := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.ready)
+		}
+		arrive(maxStrangers)
+		waiting := arrive(sentStrangers + 20)
+		time.Sleep(silentTime)
+		s.mu.Lock()
+		for _, c := range waiting {
+			c.requested = time.Now()
+		}
+		s.mu.Unlock()
+		time.Sleep(requestTime - 1)
+		synctest.Wait()
+		if n := s.stats().StrangersClosed; n > 0 || served() != maxStrangers+sentStrangers {
+			t.Errorf("%d were closed at once, %d are served", n, served())
+		}
+		time.Sleep(burstTime + 1)
+		synctest.Wait()
+		if n := s.stats().StrangersClosed; n != 20 || served() != maxStrangers+sentStrangers+20 {
+			t.Errorf("later %d were closed, %d are served", n, served())
+		}
+		for _, c := range s.unused() {
+			s.leave(c)
+		}
+		time.Sleep(2 * burstTime)
+	})
 }
