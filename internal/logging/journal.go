@@ -2,7 +2,6 @@ package logging
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -86,16 +85,23 @@ func (j *journal) close() {
 // encode makes a datagram of the attributes as fields, and of MESSAGE, which repeats them, because
 // that is what journalctl shows. No value has a line break, so that each field is NAME=value.
 func encode(e entry) []byte {
-	message, fields := e.msg, []byte(nil)
+	message, fields := make([]byte, 0, 1<<10), make([]byte, 0, 2<<10) // enough for most records
 	field := func(name, value string) {
-		fields = fmt.Appendf(fields, "%s=%s\n", name, term.Cut(value, maxValue))
+		fields = append(fields, name...)
+		fields = append(fields, '=')
+		fields = append(fields, value...)
+		fields = append(fields, '\n')
 	}
+	message = append(message, e.msg...)
 	for _, a := range e.attrs {
 		value := a.Value.String()
-		message += " " + a.Key + "=" + quote(value)
+		message = append(message, ' ')
+		message = append(message, a.Key...)
+		message = append(message, '=')
+		message = append(message, quote(value)...)
 		field(fieldName(a.Key), value)
 	}
-	field("MESSAGE", message)
+	field("MESSAGE", term.Cut(string(message), maxValue))
 	field("PRIORITY", strconv.Itoa(priority(e.level)))
 	field("SYSLOG_IDENTIFIER", identifier)
 	return fields
