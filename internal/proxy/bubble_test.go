@@ -140,7 +140,7 @@ func forEachBubble(t *testing.T, h http.HandlerFunc, test func(*testing.T, *bubb
 	config, roots := tlsConfig()
 	config.NextProtos = []string{"h2"}
 	for scheme, script := range map[string]func(net.Conn){
-		"http": func(c net.Conn) { servesHTTP1(c, h) }, "https": func(c net.Conn) { servesHTTP2(tls.Server(c, config), h) },
+		"http": func(c net.Conn) { serves(c, h) }, "https": func(c net.Conn) { serves(tls.Server(c, config), h) },
 	} {
 		t.Run(scheme, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -151,8 +151,8 @@ func forEachBubble(t *testing.T, h http.HandlerFunc, test func(*testing.T, *bubb
 	}
 }
 
-// servesHTTP1 has net/http serve a connection until it ends.
-func servesHTTP1(c net.Conn, h http.Handler) {
+// serves has net/http serve a connection until it ends.
+func serves(c net.Conn, h http.Handler) {
 	l := newPipes()
 	server := http.Server{Handler: h, ConnState: func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed {
@@ -161,12 +161,6 @@ func servesHTTP1(c net.Conn, h http.Handler) {
 	}}
 	go func() { l.conns <- c }()
 	_ = server.Serve(l)
-}
-
-func servesHTTP2(c *tls.Conn, h http.Handler) {
-	if c.Handshake() == nil {
-		new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: h})
-	}
 }
 
 // lasts is how long a connection with only text sent stays open.

@@ -81,7 +81,7 @@ func TestColdBurstSharesFewConnections(t *testing.T) {
 		})
 		b := openBubble(t, "https", roots, func(c net.Conn) {
 			conns.Add(1)
-			servesHTTP2(tls.Server(c, config), h)
+			serves(tls.Server(c, config), h)
 		}, func(s *setup) { s.Proxy.MaxConnections = burst })
 		var work sync.WaitGroup
 		for i := range burst {
