@@ -115,6 +115,68 @@ func TestWritesWaitForAFullUpstream(t *testing.T) {
 	}
 }
 
+// WINDOW_UPDATE frames wait for a while, but not when they are needed, and only over HTTP/2.
+func TestWindowUpdatesWaitForOthers(t *testing.T) {
+	update := func(stream byte, credit uint16) string {
+		return string([]byte{0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, stream, 0, 0, byte(credit >> 8), byte(credit)})
+	}
+	few := update(0, 4096) + update(1, 4096)
+	many := update(3, heldCredit-4096)
+	ping := string([]byte{0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8})
+	for name, row := range map[string]struct {
+		first, next string
+		wait        time.Duration
+		writes      []string
+	}{
+		"for a moment":        {few, "", heldTime, []string{few}},
+		"for another frame":   {few, ping, 0, []string{few + ping}},
+		"no longer than it":   {few, ping, heldTime, []string{few + ping}},
+		"until they are many": {few, many, 0, []string{few + many}},
+		"not after a frame":   {ping, few, 0, []string{ping + few}},
+		"not what looks so":   {few + "x", "", 0, []string{few + "x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+				close(under.let)
+				c.wire.out.http2 = true
+				mustWrite(t, c, row.first)
+				if row.wait > 0 {
+					time.Sleep(heldTime - 1)
+					under.want(t)
+				}
+				if row.next != "" {
+					mustWrite(t, c, row.next)
+				}
+				time.Sleep(row.wait)
+				under.want(t, row.writes...)
+			})
+		})
+	}
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		close(under.let)
+		mustWrite(t, c, few)
+		under.want(t, few)
+	})
+}
+
+// Each that waits has a moment of its own.
+func TestWindowUpdatesWaitAgain(t *testing.T) {
+	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
+		close(under.let)
+		c.wire.out.http2 = true
+		var want []string
+		for i := range byte(3) {
+			update := string([]byte{0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, i, 0, 0, 16, 0})
+			mustWrite(t, c, update)
+			time.Sleep(heldTime - 1)
+			under.want(t, want...)
+			time.Sleep(1)
+			want = append(want, update)
+			under.want(t, want...)
+		}
+	})
+}
+
 // A large piece keeps its position, is not copied, and blocks its writer.
 func TestLargePiecesAreWrittenAlone(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {

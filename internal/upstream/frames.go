@@ -6,17 +6,37 @@ import "encoding/binary"
 const (
 	frameHeaderSize = 9
 
-	frameSettings = 4
-	frameGoAway   = 7
+	frameSettings     = 4
+	frameGoAway       = 7
+	frameWindowUpdate = 8
 
 	flagAck = 1
 
 	settingSize                 = 6
 	settingMaxConcurrentStreams = 3
+
+	windowUpdateSize = 4
 )
 
 // unlimited is the limit on streams that net/http sees.
 const unlimited = 1<<31 - 1
+
+// windowUpdates reports whether p consists of WINDOW_UPDATE frames, and how many bytes they allow
+// the peer to send on single streams.
+func windowUpdates(p []byte) (credit int, ok bool) {
+	const size = frameHeaderSize + windowUpdateSize
+	for ; len(p) >= size && frameSize(p) == windowUpdateSize && p[3] == frameWindowUpdate; p = p[size:] {
+		if stream := binary.BigEndian.Uint32(p[5:]); stream != 0 {
+			credit += int(binary.BigEndian.Uint32(p[frameHeaderSize:]))
+		}
+	}
+	return credit, len(p) == 0
+}
+
+// frameSize returns how many bytes of payload follow a frame's header.
+func frameSize(header []byte) int {
+	return int(header[0])<<16 | int(header[1])<<8 | int(header[2])
+}
 
 // frames reads the peer's frames on their path to net/http, for what concerns the whole connection.
 //
@@ -71,7 +91,7 @@ func (f *frames) isSettings() bool {
 
 // begin is called when a frame's header is complete.
 func (f *frames) begin() {
-	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
+	f.left = frameSize(f.header[:])
 	f.part = 0
 	if f.header[3] == frameGoAway {
 		f.conn.pool.drain(f.conn)

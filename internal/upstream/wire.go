@@ -39,7 +39,7 @@ func newWire(c *Conn, nc net.Conn) *wire {
 	w.out = &coalescer{conn: nc, broken: func() { time.AfterFunc(drainTime, w.abort) }}
 	w.touch()
 	if w.isHTTP2() {
-		w.frames = &frames{conn: c}
+		w.frames, w.out.http2 = &frames{conn: c}, true
 	}
 	return w
 }
