@@ -58,16 +58,16 @@ const (
 //	sent, events        atomic
 //	the other fields    alone, up to flights.end; nobody writes them later
 type record struct {
+	sent     atomic.Int64  // bytes of the response body
+	events   eventCounts   // of a stream
 	admitted bool          // by access
 	left     bool          // the client did not stay to the end
 	webPage  bool          // the response to a message is a web page, not the API's
 	silence  time.Duration // of the upstream when the request ended, if it had to act
-	usual    [5]StepTrace  // space for the steps of a normal request
-	sent     atomic.Int64  // bytes of the response body
-	events   eventCounts   // of a stream
 
 	mu sync.Mutex
 	Trace
+	usual [5]StepTrace // space for the steps of a normal request
 }
 
 func newRecord(in *http.Request, listener string) *record {

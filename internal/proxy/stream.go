@@ -85,7 +85,6 @@ func (x *exchange) copyBody(body io.Reader) error {
 		if err != nil {
 			return err
 		}
-		x.watch.next(forUpstreamBody)
 		buffer = buffers.next(buffer, n)
 		n, err = body.Read(payload(buffer))
 	}
@@ -106,7 +105,7 @@ func (x *exchange) sendHeaderSoon() (end func()) {
 			return
 		}
 		defer close(done)
-		x.watch.next(forClientAccept)
+		x.watch.writing()
 		_ = x.rc.Flush() // a client that left is noticed with the first piece
 		x.watch.next(forUpstreamBody)
 	}()
@@ -120,11 +119,11 @@ func (x *exchange) sendHeaderSoon() (end func()) {
 // pass writes the n bytes in payload(buffer) to the client, through net/http or as a chunk of our
 // own.
 func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
-	x.watch.next(forClientAccept)
+	x.watch.writing()
 	p := payload(buffer)[:n]
 	var err error
 	if chunk {
-		_, err = x.conn.Write(frame(buffer, n))
+		_, err = x.conn.Conn.Write(frame(buffer, n))
 	} else if n, err = x.w.Write(p); err == nil {
 		err = x.rc.Flush()
 	}
@@ -132,6 +131,7 @@ func (x *exchange) pass(buffer []byte, n int, chunk bool) error {
 		x.torn = true
 		return errClientGone
 	}
+	x.watch.next(forUpstreamBody)
 	x.rec.sent.Add(int64(n))
 	data, pings, at := n, 0, x.watch.moved.Load()
 	if x.rec.Stream == StreamEvents {

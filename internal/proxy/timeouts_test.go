@@ -143,6 +143,39 @@ func TestSlowChunkIsNotSilence(t *testing.T) {
 	})
 }
 
+// A client has all of the timeout to take a piece, and so has the upstream to send the next one,
+// however long the other side took before.
+func TestEachSideHasAllOfTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pieces, pause = 3, 50 * time.Second
+		b := openBubble(t, "http", nil, func(c net.Conn) {
+			_, _ = readRequest(bufio.NewReader(c))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for range pieces {
+				time.Sleep(pause)
+				_, _ = io.WriteString(c, "1\r\nx\r\n")
+				time.Sleep(pause) // of the client
+			}
+			_, _ = io.WriteString(c, "0\r\n\r\n")
+		}, func(s *setup) { s.Proxy.IdleTimeout = time.Minute })
+		c := b.door.dial()
+		defer c.Close()
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		read := func(end string) {
+			piece := make([]byte, 1<<10)
+			if n, err := c.Read(piece); !strings.HasSuffix(string(piece[:n]), end) {
+				t.Fatalf("got %q, %v, want an end of %q", piece[:n], err, end)
+			}
+		}
+		read("\r\n\r\n")
+		for range pieces {
+			time.Sleep(2 * pause)
+			read("1\r\nx\r\n")
+		}
+		read("0\r\n\r\n")
+	})
+}
+
 // A stream that moves lasts as long as it likes, in both directions.
 func TestSlowButMovingStreamGoesOn(t *testing.T) {
 	const (
