@@ -27,9 +27,9 @@ func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 }
 
 func (h handler) Handle(_ context.Context, r slog.Record) error {
-	attrs := append(make([]slog.Attr, 0, len(h.attrs)+r.NumAttrs()), h.attrs...)
+	attrs := slices.Grow(slices.Clip(h.attrs), r.NumAttrs()) // a copy
 	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, plain(a))
+		attrs = appendPlain(attrs, a)
 		return true
 	})
 	h.log.put(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: attrs})
@@ -37,15 +37,25 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 }
 
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	h.attrs = slices.Clip(h.attrs)
-	for _, a := range attrs {
-		h.attrs = append(h.attrs, plain(a))
-	}
+	h.attrs = appendPlain(slices.Clip(h.attrs), attrs...)
 	return h
 }
 
 // WithGroup returns h: this log has no groups.
 func (h handler) WithGroup(string) slog.Handler { return h }
+
+// appendPlain adds copies of from to attrs. It inlines a group without a name.
+func appendPlain(attrs []slog.Attr, from ...slog.Attr) []slog.Attr {
+	attrs = slices.Grow(attrs, len(from))
+	for _, a := range from {
+		if a.Key == "" && a.Value.Kind() == slog.KindGroup {
+			attrs = appendPlain(attrs, a.Value.Group()...)
+		} else {
+			attrs = append(attrs, plain(a))
+		}
+	}
+	return attrs
+}
 
 // plain copies an attribute. Its value becomes a bool, a number or a harmless string; a list of
 // strings is joined with commas.

@@ -94,7 +94,7 @@ func encode(e entry) []byte {
 	}
 	message = append(message, e.msg...)
 	for _, a := range e.attrs {
-		value := a.Value.String()
+		value := text(a.Value)
 		message = append(message, ' ')
 		message = append(message, a.Key...)
 		message = append(message, '=')

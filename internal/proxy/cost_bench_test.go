@@ -75,6 +75,7 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				x.rec = newRecord(x.in, "proxy")
+				x.rec.admitted = true
 				x.identify(access.Identity{Source: config.Local})
 				x.rec.HeaderRules = []RuleTrace{{"anthropic-beta", ruleAdded}}
 				x.rec.attempt("")

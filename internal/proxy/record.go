@@ -213,7 +213,9 @@ func (p *Proxy) record(x *exchange) {
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
-	p.Log.LogAttrs(context.Background(), level, t.line(), attrs...)
+	r := slog.NewRecord(time.Now(), level, t.line(), 0)     // slog.Logger would look for the caller's line of code
+	r.AddAttrs(slog.Attr{Value: slog.GroupValue(attrs...)}) // one without a name is inlined, and spares a copy
+	_ = p.Log.Handler().Handle(context.Background(), r)     // the log counts what it loses
 }
 
 // upstreamSilence returns how long the upstream has been silent, if it is the side that must act.
@@ -241,7 +243,8 @@ func (x *exchange) logLevel() slog.Level {
 
 // line returns the message of a log line: "POST /v1/messages 200 9960ms alice@build-1 oauth".
 func (t Trace) line() string {
-	words := []string{t.Method, kept(t.Path, shownPath), strconv.Itoa(t.Status), fmt.Sprintf("%.0fms", float64(t.Duration)), t.shortWho(), t.Credential}
+	took := strconv.FormatFloat(float64(t.Duration), 'f', 0, 64) + "ms"
+	words := []string{t.Method, term.Cut(t.Path, shownPath), strconv.Itoa(t.Status), took, t.shortWho(), t.Credential}
 	if t.Outcome != outcomeOK {
 		words = append(words, t.Outcome)
 	}
