@@ -22,10 +22,10 @@ var (
 // loops recognizes requests that come back because upstream_url leads to this proxy. Without it,
 // one such request would take all slots.
 //
-// Nothing is added to requests. Each request that waits for its response is remembered by its
-// fingerprint, and new requests are compared with it. Equality proves nothing: bodies are not
-// compared, clients retry, and several hosts may do the same with the same key. So there must be
-// evidence that no client made the second request: see [sentRequest.evidence].
+// Nothing is added to requests. Each request that waits for its response is remembered by a
+// fingerprint, and new requests with the same one are compared with it. Equality proves nothing:
+// bodies are not compared, clients retry, and several hosts may do the same with the same key. So
+// there must also be evidence that no client made the second request: see [sentRequest.evidence].
 //
 // Requests to public addresses and through an upstream_proxy are not remembered, so the usual
 // configuration pays nothing.
@@ -48,6 +48,7 @@ const ProbeHeader = "X-Oauth-Proxyd-Probe"
 // sentRequest is what is remembered about a request while it waits for its response.
 type sentRequest struct {
 	x        *exchange
+	header   http.Header    // that was sent
 	changed  bool           // by the header rules
 	from, to netip.AddrPort // of the upstream connection
 }
@@ -61,7 +62,7 @@ func (x *exchange) checkLoop() error {
 	}
 	l.mu.Unlock()
 	for _, s := range alike {
-		if reason := s.evidence(x); reason != nil {
+		if reason := s.evidence(x); reason != nil && sameHeader(s.header, x.in.Header, x.cfg.Identity.Header) {
 			return fail(CodeLoopDetected, reason,
 				"this request has come back: upstream_url, %q, leads to this proxy again; set it to the API, such as \"https://api.anthropic.com\", and reload",
 				x.cfg.Proxy.UpstreamURL)
@@ -74,13 +75,13 @@ func (x *exchange) checkLoop() error {
 // forwarded, because the request is compared with up to maxAlike others.
 func (x *exchange) arrivedAs() uint64 {
 	if x.fingerprint == 0 {
-		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg.Identity.Header)
+		x.fingerprint = x.proxy.loops.fingerprint(x.in, x.in.Header, x.cfg)
 		x.forwarded = access.IsForwarded(x.in.Header, x.cfg.Identity.Header)
 	}
 	return x.fingerprint
 }
 
-// evidence returns the proof that again, a request equal to s, is s coming back, or nil.
+// evidence returns the proof that again, if it is equal to s, is s coming back, or nil.
 //
 //	again                                 is there proof?
 //	came over our own connection          yes: the ends of that and of s's connection are the same
@@ -140,8 +141,8 @@ func (x *exchange) remember(out *http.Request, from, to netip.AddrPort) (forget 
 		return func() {}
 	}
 	l := x.proxy.loops
-	print := l.fingerprint(x.in, out.Header, x.cfg.Identity.Header)
-	s := &sentRequest{x: x, changed: print != x.arrivedAs(), from: from, to: to}
+	print := l.fingerprint(x.in, out.Header, x.cfg)
+	s := &sentRequest{x: x, header: out.Header, changed: print != x.arrivedAs(), from: from, to: to}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sent[print]) < maxAlike {
@@ -163,31 +164,28 @@ func isNear(local, remote netip.Addr) bool {
 	return remote == local || remote.IsLoopback() || remote.IsPrivate() || remote.IsLinkLocalUnicast() || config.IsTailscale(remote)
 }
 
-// fingerprint returns the same number for equal requests. It covers the method, the target and the
-// header h, without fields that an intermediary drops, adds or changes. The order of fields does
-// not matter, nor whether a list is one field or several (RFC 9110 §5.3).
-func (l *loops) fingerprint(r *http.Request, h http.Header, personHeader string) uint64 {
+// fingerprint returns the same number for requests that sameHeader may find equal. Of the header h,
+// it covers only what tells people and sessions apart, and what the header rules of c may change:
+// to hash the rest would take 3 % of the processor time of a short request.
+func (l *loops) fingerprint(r *http.Request, h http.Header, c *snapshot) uint64 {
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
-	dropped := config.AppendElements(nil, h["Connection"]...)
-	for name, values := range h {
-		listed := func(option string) bool { return strings.EqualFold(option, name) }
-		if isHopByHop(name) || changesInTransit(name) || access.IsForwardedField(name, personHeader) ||
-			slices.ContainsFunc(dropped, listed) {
-			continue
+	for i, name := range [...]string{"Authorization", "X-Api-Key", sessionHeader} {
+		for _, value := range h[name] {
+			sum += uint64(5+2*i) * maphash.String(l.key, value)
 		}
-		if name == "user-agent" {
-			name = "User-Agent" // see keepUserAgent
+	}
+	for _, rule := range c.Headers {
+		if isCompared(rule.Name, c.Identity.Header) {
+			sum += l.field(h, rule.Name)
 		}
-		sum += l.field(name, values)
 	}
 	return sum
 }
 
-// field returns a field's part of the fingerprint: 0 for an empty one, which some intermediaries
-// drop.
-func (l *loops) field(name string, values []string) uint64 {
+// field returns a field's part of the fingerprint: 0 for an empty one.
+func (l *loops) field(h http.Header, name string) uint64 {
 	var room [4]string // enough for most fields, and not on the heap
-	elements := config.AppendElements(room[:0], values...)
+	elements := appendField(room[:0], h, name)
 	if len(elements) == 0 {
 		return 0
 	}
@@ -199,6 +197,47 @@ func (l *loops) field(name string, values []string) uint64 {
 		_, _ = hash.WriteString(element)
 	}
 	return hash.Sum64()
+}
+
+// appendField appends the elements of a field, because an intermediary may join the lines of a list
+// or split it (RFC 9110 §5.3). An empty field has none, because some intermediaries drop it.
+func appendField(list []string, h http.Header, name string) []string {
+	if name == "User-Agent" {
+		list = config.AppendElements(list, h["user-agent"]...) // see keepUserAgent
+	}
+	return config.AppendElements(list, h[name]...)
+}
+
+// sameHeader reports whether two headers are equal, but for the order of fields, and for fields
+// that an intermediary drops, adds or changes.
+func sameHeader(a, b http.Header, personHeader string) bool {
+	elements := func(h http.Header, name string) []string {
+		if isListed(h, name) {
+			return nil
+		}
+		return appendField(nil, h, name)
+	}
+	for _, h := range []http.Header{a, b} {
+		for name := range h {
+			name = http.CanonicalHeaderKey(name)
+			if isCompared(name, personHeader) && !slices.Equal(elements(a, name), elements(b, name)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isCompared reports whether a field should pass intermediaries unchanged. name is canonical.
+func isCompared(name, personHeader string) bool {
+	return !isHopByHop(name) && !changesInTransit(name) && !access.IsForwardedField(name, personHeader)
+}
+
+// isListed reports whether the Connection of a header says that a field is for this hop only.
+func isListed(h http.Header, name string) bool {
+	return slices.ContainsFunc(config.AppendElements(nil, h["Connection"]...), func(option string) bool {
+		return strings.EqualFold(option, name)
+	})
 }
 
 // changesInTransit reports whether even a faithful proxy adds, drops or changes the field, which is

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"oauth-proxyd/internal/access"
+	"oauth-proxyd/internal/config"
 	"oauth-proxyd/internal/inbound"
 )
 
@@ -91,42 +92,75 @@ func TestLoopEvidenceOnTheUpstreamsHost(t *testing.T) {
 	}
 }
 
-func TestFingerprint(t *testing.T) {
-	t.Parallel()
-	l := newLoops()
-	request := func(method, target string) *http.Request { return &http.Request{Method: method, RequestURI: target} }
-	message := request("POST", "/v1/messages")
-	header := func(fields ...string) http.Header {
-		h := http.Header{"Authorization": {"Bearer x"}, "Accept": {"a", "b"}}
-		for i := 0; i < len(fields); i += 2 {
-			h[fields[i]] = append(h[fields[i]], fields[i+1])
-		}
-		return h
+// comparing has a rule for Anthropic-Beta and one for User-Agent.
+func comparing() *snapshot {
+	c := &snapshot{}
+	c.Identity.Header = "X-Person"
+	c.Headers = []config.Header{{Name: "Anthropic-Beta"}, {Name: "User-Agent"}}
+	return c
+}
+
+// message returns a request and its header with further fields.
+func message(method, target string, fields ...string) (*http.Request, http.Header) {
+	h := http.Header{"Authorization": {"Bearer x"}, "Accept": {"a", "b"}, "Anthropic-Beta": {"c", "d"}}
+	for i := 0; i < len(fields); i += 2 {
+		h[fields[i]] = append(h[fields[i]], fields[i+1])
 	}
-	sent := l.fingerprint(message, header(), "X-Person")
-	for name, h := range map[string]http.Header{
-		"framing":                 header("Content-Length", "2", "Transfer-Encoding", "chunked"),
-		"the connection's fields": header("Connection", "close, X-Hop", "X-Hop", "1"),
-		"what we drop":            header("Via", "1.1 x", "X-Forwarded-For", "10.0.0.1", "Tailscale-User-Login", "x", "X-Person", "a"),
-		"traces":                  header("Traceparent", "1", "X-Envoy-Attempt-Count", "1"),
-		"an empty field":          header("X-Empty", ""),
-		"no User-Agent":           header("User-Agent", ""),
+	return &http.Request{Method: method, RequestURI: target}, h
+}
+
+// What a hop may change makes no difference.
+func TestSameRequest(t *testing.T) {
+	t.Parallel()
+	l, c := newLoops(), comparing()
+	r, sent := message("POST", "/v1/messages")
+	for name, fields := range map[string][]string{
+		"framing":                 {"Content-Length", "2", "Transfer-Encoding", "chunked"},
+		"the connection's fields": {"Connection", "close, X-Hop", "X-Hop", "1"},
+		"what we drop":            {"Via", "1.1 x", "X-Forwarded-For", "10.0.0.1", "Tailscale-User-Login", "x", "X-Person", "a"},
+		"traces":                  {"Traceparent", "1", "X-Envoy-Attempt-Count", "1"},
+		"an empty field":          {"X-Empty", ""},
+		"no User-Agent":           {"User-Agent", ""},
 	} {
-		if l.fingerprint(message, h, "X-Person") != sent {
+		if _, h := message("", "", fields...); l.fingerprint(r, h, c) != l.fingerprint(r, sent, c) || !sameHeader(sent, h, c.Identity.Header) {
 			t.Errorf("%s: a hop that changes it cannot be recognized", name)
 		}
 	}
-	if list := (http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}}); l.fingerprint(message, list, "X-Person") != sent {
-		t.Error("a list in one field")
+	list := http.Header{"Authorization": {"Bearer x"}, "Accept": {"a,b"}, "Anthropic-Beta": {"c,d"}}
+	if l.fingerprint(r, list, c) != l.fingerprint(r, sent, c) || !sameHeader(list, sent, "") {
+		t.Error("lists in one field cannot be recognized")
 	}
-	for name, other := range map[string]uint64{
-		"method": l.fingerprint(request("GET", "/v1/messages"), header(), "X-Person"),
-		"query":  l.fingerprint(request("POST", "/v1/messages?x"), header(), "X-Person"),
-		"field":  l.fingerprint(message, header("X-Session", "1"), "X-Person"),
-		"value":  l.fingerprint(message, header("Accept", "c"), "X-Person"),
-		"key":    newLoops().fingerprint(message, header(), "X-Person"),
+	_, came := message("", "", "User-Agent", "a", "User-Agent", "b")
+	_, gone := message("", "", "User-Agent", "a", "User-Agent", "b")
+	keepUserAgent(gone)
+	if l.fingerprint(r, came, c) != l.fingerprint(r, gone, c) || !sameHeader(came, gone, "") {
+		t.Error("two lines of User-Agent cannot be recognized")
+	}
+}
+
+func TestOtherRequest(t *testing.T) {
+	t.Parallel()
+	l, c := newLoops(), comparing()
+	r, sent := message("POST", "/v1/messages")
+	for name, fields := range map[string][]string{"field": {"X-Other", "1"}, "value": {"Accept", "c"}} {
+		_, h := message("", "", fields...)
+		if sameHeader(sent, h, "") || sameHeader(h, sent, "") {
+			t.Errorf("another %s makes no difference", name)
+		}
+	}
+	other := func(l *loops, method, target string, fields ...string) uint64 {
+		r, h := message(method, target, fields...)
+		return l.fingerprint(r, h, c)
+	}
+	for name, print := range map[string]uint64{
+		"method":     other(l, "GET", "/v1/messages"),
+		"query":      other(l, "POST", "/v1/messages?x"),
+		"credential": other(l, "POST", "/v1/messages", "X-Api-Key", "x"),
+		"session":    other(l, "POST", "/v1/messages", sessionHeader, "x"),
+		"rule":       other(l, "POST", "/v1/messages", "Anthropic-Beta", "e"),
+		"key":        other(newLoops(), "POST", "/v1/messages"),
 	} {
-		if other == sent {
+		if print == l.fingerprint(r, sent, c) {
 			t.Errorf("another %s has the same fingerprint", name)
 		}
 	}

@@ -40,11 +40,14 @@ func NameResponse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, requestID(r.Header))
 }
 
+// sessionHeader has the ID of the Claude Code session.
+const sessionHeader = "X-Claude-Code-Session-Id"
+
 // sessionID returns the ID of the Claude Code session, a UUID so far. It returns "" for a value
 // that cannot be an ID, because the client may have put a name or a token there.
 func sessionID(h http.Header) string {
 	const most = 64
-	id := h.Get("X-Claude-Code-Session-Id")
+	id := h.Get(sessionHeader)
 	if len(id) > most || strings.Trim(id, alphanumeric+"-_") != "" || config.LooksSecret(id) {
 		return ""
 	}
