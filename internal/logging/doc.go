@@ -20,7 +20,7 @@
 //
 // # A caller never waits
 //
-// A record is copied into a bounded queue, which one goroutine empties in batches. A record is
+// A record is formatted and put into a bounded queue, which one goroutine empties in batches. It is
 // dropped and counted if the queue is full or the write fails. The next batch begins with the
 // warning "log records dropped" and their number n.
 //

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,9 +18,12 @@ import (
 	"oauth-proxyd/internal/term"
 )
 
-// sink writes entries in one format. One goroutine at a time uses it.
+const usualSize = 1 << 10 // bytes that hold most records
+
+// sink writes the log in one format. One goroutine at a time calls write and close.
 type sink interface {
-	write(batch []entry) (lost int)
+	format(e entry) []byte // may be called by several goroutines
+	write(batch [][]byte) (lost int)
 	close()
 }
 
@@ -62,67 +66,99 @@ func isJournal(f *os.File, stream string) bool {
 	return ok && stream == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-// lines is the sink of the formats with one line for each entry.
+// lines writes lines to a file.
 type lines struct {
 	out     io.Writer
-	pending bytes.Buffer
-	format  func(entry) // adds a line to pending
+	pending []byte
 }
 
-func newJSON(w io.Writer) sink {
-	l := &lines{out: w}
-	l.format = func(e entry) { _, _ = l.pending.Write(appendJSON(l.pending.AvailableBuffer(), e)) }
-	return l
+// write makes one write of the whole batch. If it fails, all of it is lost, even though some may
+// have been written.
+func (l *lines) write(batch [][]byte) (lost int) {
+	const keep = 64 << 10 // bytes of pending, for the next batch
+	for _, text := range batch {
+		l.pending = append(l.pending, text...)
+	}
+	if _, err := l.out.Write(l.pending); err != nil {
+		lost = len(batch)
+	}
+	if l.pending = l.pending[:0]; cap(l.pending) > keep {
+		l.pending = nil
+	}
+	return lost
 }
 
-// appendJSON adds what slog's JSONHandler would, in a fraction of the time: all texts print.
-func appendJSON(p []byte, e entry) []byte {
-	p = append(p, `{"time":"`...)
+func (l *lines) close() {}
+
+// jsonLines is the sink of the format json.
+type jsonLines struct{ lines }
+
+func newJSON(w io.Writer) sink { return &jsonLines{lines{out: w}} }
+
+// format writes what slog's JSONHandler would, in a fraction of the time: all texts print.
+func (l *jsonLines) format(e entry) []byte {
+	p := append(make([]byte, 0, usualSize), `{"time":"`...)
 	p = e.time.AppendFormat(p, time.RFC3339Nano)
 	p = append(append(p, `","level":"`...), e.level.String()...)
-	p = appendQuoted(append(p, `","msg":`...), e.msg)
+	p = appendString(append(p, `","msg":`...), e.msg)
 	for _, a := range e.attrs {
-		p = append(appendQuoted(append(p, ','), a.Key), ':')
+		p = append(appendString(append(p, ','), a.Key), ':')
 		if a.Value.Kind() == slog.KindString {
-			p = appendQuoted(p, a.Value.String())
+			p = appendString(p, a.Value.String())
 		} else {
-			p = append(p, text(a.Value)...)
+			p = appendText(p, a.Value)
 		}
 	}
 	return append(p, "}\n"...)
 }
 
-// appendQuoted adds a text that prints as a string of JSON.
-func appendQuoted(p []byte, s string) []byte {
+// appendString adds a text that prints as a string of JSON.
+func appendString(p []byte, s string) []byte {
 	if strings.Contains(s, `"`) || strings.Contains(s, `\`) {
 		return strconv.AppendQuote(p, s)
 	}
 	return append(append(append(p, '"'), s...), '"')
 }
 
+// textLines is the sink of the format text.
+type textLines struct {
+	lines
+	mu        sync.Mutex
+	formatted bytes.Buffer // by handler
+	handler   slog.Handler
+}
+
 func newText(w io.Writer) sink {
+	l := &textLines{lines: lines{out: w}}
 	layout := "2006-01-02T15:04:05.000Z07:00"
 	if term.IsTerminal(w) {
 		layout = "15:04:05.000"
 	}
-	l := &lines{out: w}
-	handler := tint.NewTextHandler(&l.pending, &tint.Options{
-		TimeFormat: layout, NoColor: !term.NewPrinter(w).Color, ReplaceAttr: forTint,
-	})
-	l.format = func(e entry) {
-		r := slog.NewRecord(e.time, e.level, e.msg, 0)
-		r.AddAttrs(e.attrs...)
-		_ = handler.Handle(context.Background(), r) // a buffer takes all of it
-	}
+	options := &tint.Options{TimeFormat: layout, NoColor: !term.NewPrinter(w).Color, ReplaceAttr: forTint}
+	l.handler = tint.NewTextHandler(&l.formatted, options)
 	return l
 }
 
-// text is a value in each format. An exponent would be hard to read.
-func text(v slog.Value) string {
-	if v.Kind() == slog.KindFloat64 {
-		return strconv.FormatFloat(v.Float64(), 'f', -1, 64)
+func (l *textLines) format(e entry) []byte {
+	r := slog.NewRecord(e.time, e.level, e.msg, 0)
+	r.AddAttrs(e.attrs...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.formatted.Reset()
+	_ = l.handler.Handle(context.Background(), r) // a buffer takes all of it
+	return bytes.Clone(l.formatted.Bytes())
+}
+
+// appendText appends a value of [plain], for each format. A number has no exponent, which would be
+// hard to read.
+func appendText(p []byte, v slog.Value) []byte {
+	switch v.Kind() {
+	case slog.KindFloat64:
+		return strconv.AppendFloat(p, v.Float64(), 'f', -1, 64)
+	case slog.KindInt64:
+		return strconv.AppendInt(p, v.Int64(), 10)
 	}
-	return v.String()
+	return append(p, v.String()...)
 }
 
 // forTint turns a string with a backslash into bytes, which tint quotes as they are: in a string
@@ -131,28 +167,9 @@ func text(v slog.Value) string {
 func forTint(_ []string, a slog.Attr) slog.Attr {
 	switch {
 	case a.Value.Kind() == slog.KindFloat64:
-		a.Value = slog.StringValue(text(a.Value))
+		a.Value = slog.StringValue(string(appendText(nil, a.Value)))
 	case a.Key != slog.MessageKey && a.Value.Kind() == slog.KindString && strings.Contains(a.Value.String(), `\`):
 		a.Value = slog.AnyValue([]byte(a.Value.String()))
 	}
 	return a
 }
-
-// write makes one write of the whole batch. If it fails, all entries are lost, even though some may
-// have been written.
-func (l *lines) write(batch []entry) (lost int) {
-	const keep = 64 << 10 // bytes of the buffer, for the next batch
-	for _, e := range batch {
-		l.format(e)
-	}
-	if _, err := l.out.Write(l.pending.Bytes()); err != nil {
-		lost = len(batch)
-	}
-	if l.pending.Cap() > keep {
-		l.pending = bytes.Buffer{}
-	}
-	l.pending.Reset()
-	return lost
-}
-
-func (l *lines) close() {}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"oauth-proxyd/internal/term"
@@ -13,8 +14,16 @@ import (
 
 const maxValue = 16 << 10 // bytes of a value or a message
 
-// handler is the slog.Handler of a Log. It copies records into the queue and knows no format, so
-// that a change of the format reaches the loggers that were derived before.
+// entry is a record as a sink formats it.
+type entry struct {
+	time  time.Time
+	level slog.Level
+	msg   string
+	attrs []slog.Attr
+}
+
+// handler is the slog.Handler of a Log. It asks for the format with each record, so that a change
+// reaches the loggers that were derived before.
 type handler struct {
 	log   *Log
 	attrs []slog.Attr // from WithAttrs; shared, never changed
@@ -26,13 +35,21 @@ func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= h.log.level.Level()
 }
 
+// room has slices of attributes, for one record at a time.
+var room = sync.Pool{New: func() any { return new([]slog.Attr) }}
+
+// Handle formats the record at once, because its caller may change the values.
 func (h handler) Handle(_ context.Context, r slog.Record) error {
-	attrs := slices.Grow(slices.Clip(h.attrs), r.NumAttrs()) // a copy
+	attrs := room.Get().(*[]slog.Attr)
+	*attrs = append((*attrs)[:0], h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
-		attrs = appendPlain(attrs, a)
+		*attrs = appendPlain(*attrs, a)
 		return true
 	})
-	h.log.put(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: attrs})
+	to := *h.log.sink.Load()
+	h.log.put(line{to, to.format(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: *attrs})})
+	clear(*attrs)
+	room.Put(attrs)
 	return nil
 }
 

@@ -1,13 +1,14 @@
 package logging
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
+	"unicode"
 
 	"oauth-proxyd/internal/term"
 )
@@ -39,11 +40,10 @@ func dial(socket string) (*net.UnixConn, error) {
 	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 }
 
-// write sends each entry as a datagram. If that fails, it sends it again on a new socket, because
+// write sends each record as a datagram. If that fails, it sends it again on a new socket, because
 // journald may have been restarted. If journald does not read, it drops the rest of the batch.
-func (j *journal) write(batch []entry) (lost int) {
-	for i, e := range batch {
-		datagram := encode(e)
+func (j *journal) write(batch [][]byte) (lost int) {
+	for i, datagram := range batch {
 		err := j.send(datagram)
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			err = j.send(datagram)
@@ -82,33 +82,28 @@ func (j *journal) close() {
 	}
 }
 
-// encode makes a datagram of the attributes as fields, and of MESSAGE, which repeats them, because
+// format makes a datagram of the attributes as fields, and of MESSAGE, which repeats them, because
 // that is what journalctl shows. No value has a line break, so that each field is NAME=value.
-func encode(e entry) []byte {
-	message, fields := make([]byte, 0, 1<<10), make([]byte, 0, 2<<10) // enough for most records
-	field := func(name, value string) {
-		fields = append(fields, name...)
-		fields = append(fields, '=')
-		fields = append(fields, value...)
+func (j *journal) format(e entry) []byte {
+	message, fields := append(make([]byte, 0, usualSize), e.msg...), make([]byte, 0, 2*usualSize)
+	for _, a := range e.attrs {
+		fields = append(appendFieldName(fields, a.Key), '=')
+		value := len(fields)
+		fields = appendText(fields, a.Value)
+		message = append(append(append(message, ' '), a.Key...), '=')
+		message = appendQuoted(message, fields[value:])
 		fields = append(fields, '\n')
 	}
-	message = append(message, e.msg...)
-	for _, a := range e.attrs {
-		value := text(a.Value)
-		message = append(message, ' ')
-		message = append(message, a.Key...)
-		message = append(message, '=')
-		message = append(message, quote(value)...)
-		field(fieldName(a.Key), value)
+	if len(message) > maxValue {
+		message = []byte(term.Cut(string(message), maxValue))
 	}
-	field("MESSAGE", term.Cut(string(message), maxValue))
-	field("PRIORITY", strconv.Itoa(priority(e.level)))
-	field("SYSLOG_IDENTIFIER", identifier)
-	return fields
+	fields = append(append(fields, "MESSAGE="...), message...)
+	fields = strconv.AppendInt(append(fields, "\nPRIORITY="...), priority(e.level), 10)
+	return append(fields, "\nSYSLOG_IDENTIFIER="+identifier+"\n"...)
 }
 
 // priority is the level of syslog(3).
-func priority(level slog.Level) int {
+func priority(level slog.Level) int64 {
 	switch {
 	case level < slog.LevelInfo:
 		return 7
@@ -120,24 +115,26 @@ func priority(level slog.Level) int {
 	return 3
 }
 
-// quote makes s unambiguous as a value in MESSAGE, as slog's text format does.
-func quote(s string) string {
-	if s == "" || strings.ContainsAny(s, ` ="\`) {
-		return strconv.Quote(s)
+// appendQuoted makes a value unambiguous in MESSAGE, as slog's text format does.
+func appendQuoted(p, value []byte) []byte {
+	if len(value) == 0 || bytes.ContainsAny(value, ` ="\`) {
+		return strconv.AppendQuote(p, string(value))
 	}
-	return s
+	return append(p, value...)
 }
 
-// fieldName returns the name of the journal field of an attribute: its key in capitals, with a
-// prefix where that would say too little in a journal that all services share. Keys are constants
+// appendFieldName appends the name of the journal field of an attribute: its key in capitals, with
+// a prefix where that would say too little in a journal that all services share. Keys are constants
 // of letters and underscores that mean nothing else to journald (systemd.journal-fields(7)).
-func fieldName(key string) string {
-	name := strings.ToUpper(key)
+func appendFieldName(p []byte, key string) []byte {
 	switch key {
 	case "method", "path", "status":
-		return "HTTP_" + name
+		p = append(p, "HTTP_"...)
 	case "user", "tags":
-		return "TS_" + name
+		p = append(p, "TS_"...)
 	}
-	return name
+	for _, letter := range []byte(key) {
+		p = append(p, byte(unicode.ToUpper(rune(letter))))
+	}
+	return p
 }

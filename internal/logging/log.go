@@ -42,16 +42,14 @@ type Log struct {
 
 	mu     sync.RWMutex // read-locked to put into the queue, locked to close it
 	closed bool
-	queue  chan entry
+	queue  chan line
 	done   chan struct{} // closed when the goroutine has ended
 }
 
-// entry is a copy of a record, which its caller may change.
-type entry struct {
-	time  time.Time
-	level slog.Level
-	msg   string
-	attrs []slog.Attr
+// line is a record in the format of the sink that is to write it.
+type line struct {
+	sink sink
+	text []byte
 }
 
 // New starts a log. It fails for the format journal on a host without a journal.
@@ -61,7 +59,7 @@ type entry struct {
 func New(cfg Config) (*Log, error) {
 	l := &Log{
 		stderr: cmp.Or(cfg.Stderr, os.Stderr), journal: cmp.Or(cfg.JournalSocket, journalSocket),
-		queue: make(chan entry, maxQueue), done: make(chan struct{}),
+		queue: make(chan line, maxQueue), done: make(chan struct{}),
 	}
 	l.level.Set(cfg.Level)
 	if err := l.SetFormat(cfg.Format); err != nil {
@@ -78,8 +76,8 @@ func (l *Log) Logger() *slog.Logger { return slog.New(handler{log: l}) }
 // SetLevel changes the least level, from the next record on.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 
-// SetFormat changes the format, from the next batch of records on; auto looks at standard
-// error again. It fails as New does, and then the format stays what it was.
+// SetFormat changes the format, from the next record on; auto looks at standard error again. It
+// fails as New does, and then the format stays what it was.
 func (l *Log) SetFormat(format string) error {
 	s, err := l.open(format)
 	if err != nil {
@@ -98,7 +96,7 @@ func (l *Log) HowToFind(command, key, value string) string {
 	}
 	match := " -g "
 	if fields {
-		match = " " + fieldName(key) + "="
+		match = " " + string(appendFieldName(nil, key)) + "="
 	}
 	if strings.Contains(value, " ") {
 		value = strconv.Quote(value)
@@ -141,13 +139,13 @@ func (l *Log) Close(ctx context.Context) error {
 	}
 }
 
-// put queues e, or drops it if the queue is full. It never waits.
-func (l *Log) put(e entry) {
+// put queues a record, or drops it if the queue is full. It never waits.
+func (l *Log) put(record line) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if !l.closed {
 		select {
-		case l.queue <- e:
+		case l.queue <- record:
 			return
 		default:
 		}
@@ -162,23 +160,36 @@ func (l *Log) run() {
 	out := *l.sink.Load()
 	warn := func() { // ignores the level: a log with holes says so
 		n := l.Missing()
-		if n > 0 && out.write([]entry{{time.Now(), slog.LevelWarn, "log records dropped", []slog.Attr{slog.Uint64("n", n)}}}) == 0 {
+		if n > 0 && out.write([][]byte{out.format(entry{
+			time.Now(), slog.LevelWarn, "log records dropped", []slog.Attr{slog.Uint64("n", n)},
+		})}) == 0 {
 			l.noted.Add(n)
 		}
 	}
-	batch := make([]entry, 0, maxBatch)
-	for e := range l.queue {
-		runtime.Gosched()
-		batch = append(batch[:0], e)
-		for range min(len(l.queue), maxBatch-1) {
-			batch = append(batch, <-l.queue) // this goroutine alone takes any
-		}
-		if next := *l.sink.Load(); next != out {
-			out.close()
-			out = next
-		}
+	batch := make([][]byte, 0, maxBatch)
+	write := func() {
 		warn()
 		l.dropped.Add(uint64(out.write(batch)))
+		clear(batch)
+		batch = batch[:0]
+	}
+	for record := range l.queue {
+		runtime.Gosched()
+		for more := min(len(l.queue), maxBatch-1); ; more-- {
+			if record.sink != out {
+				if len(batch) > 0 {
+					write()
+				}
+				out.close()
+				out = record.sink
+			}
+			batch = append(batch, record.text)
+			if more == 0 {
+				break
+			}
+			record = <-l.queue // this goroutine alone takes any
+		}
+		write()
 	}
 	warn()
 	out.close()
