@@ -81,6 +81,8 @@ func plain(a slog.Attr) slog.Attr {
 	switch v.Kind() {
 	case slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindFloat64:
 		return slog.Attr{Key: a.Key, Value: v}
+	case slog.KindString:
+		return slog.String(a.Key, harmless(v.String()))
 	case slog.KindDuration:
 		const microsecond = 1000 // of a millisecond: more digits are noise
 		return slog.Float64(strings.TrimSuffix(a.Key, "_ms")+"_ms", float64(v.Duration().Microseconds())/microsecond)
