@@ -2,10 +2,12 @@ package inbound
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +52,7 @@ type Conn struct {
 	first      byte        // that was read; only for the goroutine of net/http that reads the first request
 	starved    atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
 	buffered   atomic.Bool
+	cancel     atomic.Pointer[context.CancelCauseFunc] // see CancelWhenGone
 
 	// The response:
 	relaying   atomic.Bool
@@ -70,9 +73,19 @@ func ConnOf(r *http.Request) *Conn {
 	return &Conn{server: NewServer(nil, nil)}
 }
 
-// Context returns a context that ends with [Server.Cut]. Unlike that of a request, it does not end
-// when a read is interrupted.
+// Context returns a context that ends with [Server.Cut].
 func (c *Conn) Context() context.Context { return c.server.base }
+
+// CancelWhenGone has the handler's function called with [context.Canceled] when the connection
+// breaks or the client closes it, or its sending side. Unlike the context of net/http, that ignores
+// a read that ended because of its deadline. Call it with nil at the end of the handler.
+func (c *Conn) CancelWhenGone(cancel context.CancelCauseFunc) {
+	if cancel == nil {
+		c.cancel.Store(nil)
+	} else {
+		c.cancel.Store(&cancel)
+	}
+}
 
 // ownWriteTimeout is how long a client may take to accept what we write ourselves: 1xx, errors,
 // /health, /metrics, and the end of a response. That is a few packets, or some hundred kB for
@@ -162,6 +175,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	if len(p) > 1 { // the read of a single byte is interrupted when its request ends
 		c.starved.Store(err != nil)
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if cancel := c.cancel.Load(); cancel != nil {
+			(*cancel)(context.Canceled)
+		}
 	}
 	c.scan.scan(p[:n])
 	return n, err

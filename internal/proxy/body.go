@@ -331,7 +331,6 @@ func (b *requestBody) stop(state bodyState) {
 	}
 	b.state = state
 	if b.reading {
-		b.x.unfollow() // net/http cancels the request because of the interrupted read
 		// Every connection of net/http has deadlines.
 		_ = b.x.rc.SetReadDeadline(time.Unix(1, 0))
 	}

@@ -32,7 +32,7 @@ func testBody(src io.Reader, limit, budget int64, keep bool) (*requestBody, *buf
 	x := &exchange{
 		proxy: &Proxy{memory: m}, cfg: &snapshot{Config: c}, in: r, rec: &record{},
 		rc: http.NewResponseController(httptest.NewRecorder()), ctx: r.Context(), cancel: func(error) {},
-		conn: &inbound.Conn{}, unfollow: func() bool { return true },
+		conn: &inbound.Conn{},
 	}
 	x.watch.x = x
 	return newRequestBody(x), m

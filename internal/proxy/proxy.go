@@ -148,12 +148,11 @@ type exchange struct {
 
 	upstream atomic.Pointer[upstream.Conn] // of the latest attempt; nil before the first
 
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	unfollow func() bool // ends the effect of net/http's context on ctx
-	watch    watch
-	body     *requestBody // nil without one
-	rec      *record
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	watch  watch
+	body   *requestBody // nil without one
+	rec    *record
 
 	ticket    ticket             // for a slot; zero until the sender is known
 	usage     *ratelimit.Request // of the account's rate limit; nil until the request is sent
@@ -174,7 +173,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request) *exchange {
 		conn: inbound.ConnOf(r),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(x.conn.Context())
-	x.unfollow = context.AfterFunc(r.Context(), func() { x.cancel(context.Cause(r.Context())) })
+	x.conn.CancelWhenGone(x.cancel)
 	x.rec = newRecord(r, x.conn.Listener)
 	x.takeBody()
 	x.watch.x = x
@@ -218,7 +217,7 @@ func (x *exchange) close() {
 			x.conn.LeaveUnread()
 		}
 	}
-	x.unfollow()
+	x.conn.CancelWhenGone(nil)
 	x.cancel(nil)
 	x.usage.End()
 	x.countCancelled()
