@@ -1,12 +1,12 @@
 package logging
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 
@@ -82,24 +82,26 @@ func (j *journal) close() {
 	}
 }
 
-// format makes a datagram of the attributes as fields, and of MESSAGE, which repeats them, because
-// that is what journalctl shows. No value has a line break, so that each field is NAME=value.
+// format makes a datagram of MESSAGE, which repeats the attributes because that is what journalctl
+// shows, and of the attributes as fields. No value has a line break, so that each field is
+// NAME=value.
 func (j *journal) format(e entry) []byte {
-	message, fields := append(make([]byte, 0, usualSize), e.msg...), make([]byte, 0, 2*usualSize)
+	p := append(make([]byte, 0, 2*usualSize), "MESSAGE="...)
+	message := len(p)
+	p = append(p, e.msg...)
 	for _, a := range e.attrs {
-		fields = append(appendFieldName(fields, a.Key), '=')
-		value := len(fields)
-		fields = appendText(fields, a.Value)
-		message = append(append(append(message, ' '), a.Key...), '=')
-		message = appendQuoted(message, fields[value:])
-		fields = append(fields, '\n')
+		p = append(append(append(p, ' '), a.Key...), '=')
+		p = appendQuoted(p, a.Value)
 	}
-	if len(message) > maxValue {
-		message = []byte(term.Cut(string(message), maxValue))
+	if len(p)-message > maxValue {
+		p = append(p[:message], term.Cut(string(p[message:]), maxValue)...)
 	}
-	fields = append(append(fields, "MESSAGE="...), message...)
-	fields = strconv.AppendInt(append(fields, "\nPRIORITY="...), priority(e.level), 10)
-	return append(fields, "\nSYSLOG_IDENTIFIER="+identifier+"\n"...)
+	for _, a := range e.attrs {
+		p = append(appendFieldName(append(p, '\n'), a.Key), '=')
+		p = appendText(p, a.Value)
+	}
+	p = strconv.AppendInt(append(p, "\nPRIORITY="...), priority(e.level), 10)
+	return append(p, "\nSYSLOG_IDENTIFIER="+identifier+"\n"...)
 }
 
 // priority is the level of syslog(3).
@@ -115,12 +117,12 @@ func priority(level slog.Level) int64 {
 	return 3
 }
 
-// appendQuoted makes a value unambiguous in MESSAGE, as slog's text format does.
-func appendQuoted(p, value []byte) []byte {
-	if len(value) == 0 || bytes.ContainsAny(value, ` ="\`) {
-		return strconv.AppendQuote(p, string(value))
+// appendQuoted appends a value to MESSAGE so that it is unambiguous, as slog's text format does.
+func appendQuoted(p []byte, v slog.Value) []byte {
+	if v.Kind() == slog.KindString && (v.String() == "" || strings.ContainsAny(v.String(), ` ="\`)) {
+		return strconv.AppendQuote(p, v.String())
 	}
-	return append(p, value...)
+	return appendText(p, v)
 }
 
 // appendFieldName appends the name of the journal field of an attribute: its key in capitals, with

@@ -362,18 +362,24 @@ func TestSetFormatWithinABatch(t *testing.T) {
 	}
 }
 
-// BenchmarkLogger measures the cost of a record for the request that logs it.
+// BenchmarkLogger measures the cost of a record in each format, without that of its reader.
 func BenchmarkLogger(b *testing.B) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer null.Close()
-	log := start(b, logging.Config{Format: "json", Stderr: null}).Logger()
-	b.ReportAllocs()
-	for b.Loop() {
-		log.LogAttrs(b.Context(), slog.LevelInfo, "request", slog.String("request_id", "req_1"), slog.String("method", "POST"),
-			slog.String("path", "/v1/messages"), slog.Int("status", 200), slog.Duration("duration", time.Second),
-			slog.String("node", "ai"), slog.String("outcome", "ok"))
+	for _, format := range []string{"journal", "json", "text"} {
+		b.Run(format, func(b *testing.B) {
+			j := startJournald(b)
+			go func() { _, _ = io.Copy(io.Discard, j.conn) }()
+			log := start(b, logging.Config{Format: format, Stderr: null, JournalSocket: j.path}).Logger()
+			b.ReportAllocs()
+			for b.Loop() {
+				log.LogAttrs(b.Context(), slog.LevelInfo, "request", slog.String("request_id", "req_1"), slog.String("method", "POST"),
+					slog.String("path", "/v1/messages"), slog.Int("status", 200), slog.Duration("duration", time.Second),
+					slog.String("node", "ai"), slog.String("outcome", "ok"))
+			}
+		})
 	}
 }
