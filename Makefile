@@ -211,6 +211,7 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 bench: build bin/bench bin/bare ## measure beside nginx, HAProxy, Caddy and httputil: twenty minutes (BENCH=-short: five)
 	@.ci/bench-deps
 	bin/bench -json bin/bench.json $(BENCH)
+	bin/bench -set together -rounds 9 -json bin/together.json $(BENCH)
 
 .PHONY: bench-growth
 bench-growth: build bin/bench bin/bare ## measure the cost of 10 to 5,000 streams, and of the timer slack: fifteen minutes
@@ -225,7 +226,7 @@ bench-newest: ## fetch the newest nginx, HAProxy and Caddy of Debian, which "mak
 # Always asked: the go command knows what is to be done.
 .PHONY: bench-table
 bench-table: bin/bench ## write the results of the last "make bench" and "make bench-growth" into docs/comparison.md
-	for result in bin/{bench,growth,slack}.json; do [[ ! -e $$result ]] || bin/bench -json $$result -table docs/comparison.md; done
+	for result in bin/{bench,together,growth,slack}.json; do [[ ! -e $$result ]] || bin/bench -json $$result -table docs/comparison.md; done
 
 .PHONY: bin/bench bin/bare
 bin/bench bin/bare:

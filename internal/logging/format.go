@@ -93,7 +93,7 @@ func (l *lines) close() {}
 // jsonLines is the sink of the format json.
 type jsonLines struct{ lines }
 
-func newJSON(w io.Writer) sink { return &jsonLines{lines{out: w}} }
+func newJSON(w io.Writer) sink { return &jsonLines{out: w} }
 
 // format writes what slog's JSONHandler would, in a fraction of the time: all texts print.
 func (l *jsonLines) format(e entry) []byte {
@@ -129,7 +129,7 @@ type textLines struct {
 }
 
 func newText(w io.Writer) sink {
-	l := &textLines{lines: lines{out: w}}
+	l := &textLines{out: w}
 	layout := "2006-01-02T15:04:05.000Z07:00"
 	if term.IsTerminal(w) {
 		layout = "15:04:05.000"

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"oauth-proxyd/internal/term"
@@ -35,12 +34,12 @@ func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= h.log.level.Level()
 }
 
-// room has slices of attributes, for one record at a time.
-var room = sync.Pool{New: func() any { return new([]slog.Attr) }}
-
 // Handle formats the record at once, because its caller may change the values.
 func (h handler) Handle(_ context.Context, r slog.Record) error {
-	attrs := room.Get().(*[]slog.Attr)
+	attrs, ok := h.log.attrs.Get().(*[]slog.Attr)
+	if !ok {
+		attrs = &[]slog.Attr{}
+	}
 	*attrs = append((*attrs)[:0], h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
 		*attrs = appendPlain(*attrs, a)
@@ -49,7 +48,7 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 	to := *h.log.sink.Load()
 	h.log.put(line{to, to.format(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: *attrs})})
 	clear(*attrs)
-	room.Put(attrs)
+	h.log.attrs.Put(attrs)
 	return nil
 }
 

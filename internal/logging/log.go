@@ -37,6 +37,7 @@ type Log struct {
 	stderr  *os.File
 	journal string               // the socket of journald
 	sink    atomic.Pointer[sink] // what SetFormat chose last
+	attrs   sync.Pool            // of *[]slog.Attr, each for one record at a time
 	dropped atomic.Uint64
 	noted   atomic.Uint64 // of these, by a record in the log
 

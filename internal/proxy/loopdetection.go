@@ -203,7 +203,7 @@ func (l *loops) field(h http.Header, name string) uint64 {
 // or split it (RFC 9110 §5.3). An empty field has none, because some intermediaries drop it.
 func appendField(list []string, h http.Header, name string) []string {
 	if name == "User-Agent" {
-		list = config.AppendElements(list, h["user-agent"]...) // see keepUserAgent
+		list = config.AppendElements(list, h[strings.ToLower(name)]...) // see keepUserAgent
 	}
 	return config.AppendElements(list, h[name]...)
 }

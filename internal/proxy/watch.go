@@ -158,7 +158,7 @@ func (w *watch) pace() time.Duration {
 // blocked write returns only after much of that was taken. The time counts from the first look at
 // the buffer. The caller holds mu.
 func (w *watch) countBacklog(waiting waitingFor) {
-	backlog := -1 // not known
+	var backlog int // -1: not known
 	switch up := w.x.upstream.Load(); {
 	case waiting == forClientAccept:
 		backlog = kernel.Unsent(w.x.conn.Conn)

@@ -170,7 +170,7 @@ func TestWindowUpdatesWaitAgain(t *testing.T) {
 			mustWrite(t, c, update)
 			time.Sleep(heldTime - 1)
 			under.want(t, want...)
-			time.Sleep(1)
+			time.Sleep(1 * time.Nanosecond)
 			want = append(want, update)
 			under.want(t, want...)
 		}

@@ -14,8 +14,10 @@
 // A round makes each measurement once with each peer. The peers take turns within a measurement, so
 // that other load on the machine affects all of them alike, and the order rotates with the rounds.
 // Each measurement starts the peer again. The report has the median over the rounds, and the ratio
-// of medians to those of each peer. The state of the machine affects the figures, but hardly the
-// ratios.
+// of medians to those of each peer. The state of the machine affects the figures, and less so the
+// ratios: on a shared machine, two runs can differ by a fifth. The set "together" has all peers on
+// the proxy's core at the same time and differs by a few percent, but each peer finds the caches as
+// the others leave them.
 //
 //	requests.go  Requests: 1 KB POSTs with responses of 2 KB over 32 connections
 //	             that are kept; processor time per request. Connections: the
@@ -30,10 +32,12 @@
 //	bulk.go      Upload and Download: bodies of 32 MB; processor time per MB
 //	slow.go      SlowClients: 300 clients ask for 32 MB each and read nothing,
 //	             beside 50 streams; memory, and the delays of the streams
+//	together.go  Streams and Requests, with all peers at the same time
 //	start.go     Start: how long oauth-proxyd takes until READY=1, and what it costs
 //	             when nobody asks for anything
 //	sets.go      which of these are measured: the usual ones, the growth from
-//	             10 to 5,000 streams, or values of the timer slack
+//	             10 to 5,000 streams, values of the timer slack, or those
+//	             together
 //
 // The peers are set up to stream (no buffering), to keep connections to the upstream where they
 // can, to check its certificate, and to add the one header. They log no requests. oauth-proxyd runs

@@ -48,6 +48,11 @@ func (r *Result) Markdown(w io.Writer) error {
 		text = r.growthPage()
 	case Slack:
 		text = r.slackPage()
+	case Together:
+		text = r.table("at the same time on one core", r.Peers, []row{
+			{"streams together, TLS, timer slack", CPUPerEvent, "200 streams each: processor time per event, µs"},
+			{"requests together, TLS", CPUPerRequest, "short POSTs, the same number each: processor time each, µs"},
+		})
 	default:
 		text = r.table("over TLS to the upstream", r.Peers, pageRows())
 	}

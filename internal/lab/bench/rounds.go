@@ -60,6 +60,17 @@ func (s stage) measure(ctx context.Context) (Values, error) {
 	return s.kind.do(s, ctx)
 }
 
+// measureTogether returns the values of each stage; after an error they are nil.
+func measureTogether(ctx context.Context, stages []stage) ([]Values, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	values, err := stages[0].kind.together(ctx, stages)
+	if err != nil {
+		return make([]Values, len(stages)), err
+	}
+	return values, nil
+}
+
 // measure does one measurement with each peer, in front of an upstream of its own.
 func (c Config) measure(ctx context.Context, round int, m measurement, dir string, result *Result) error {
 	upstream, err := rig.StartUpstream(dir, cmp.Or(m.limit, rig.StreamsPerConnection))
@@ -72,18 +83,28 @@ func (c Config) measure(ctx context.Context, round int, m measurement, dir strin
 	}
 	pace := c.Pace
 	pace.Streams = cmp.Or(m.streams, pace.Streams)
+	var stages []stage
 	for i := range c.Peers {
 		peer := c.Peers[(i+round)%len(c.Peers)]
-		if m.onlyOurs && peer.Name != Ours {
-			continue
+		if !m.onlyOurs || peer.Name == Ours {
+			stages = append(stages, stage{peer: peer, kind: m, upstream: upstream, cores: c.Cores, pace: pace})
 		}
-		s := stage{peer: peer, kind: m, upstream: upstream, cores: c.Cores, pace: pace}
+	}
+	if m.together != nil {
+		values, err := measureTogether(ctx, stages)
+		for i, s := range stages {
+			result.add(m.name, s.peer.Name, "", values[i], err)
+		}
+		_, _ = fmt.Fprintf(c.Progress, "round %d of %d: %s\n", round+1, pace.Rounds, m.name)
+		return ctx.Err()
+	}
+	for _, s := range stages {
 		values, err := s.measure(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		result.add(m.name, peer.Name, upstream.Protocol(), values, err)
-		_, _ = fmt.Fprintf(c.Progress, "round %d of %d: %s: %s\n", round+1, pace.Rounds, m.name, peer.Name)
+		result.add(m.name, s.peer.Name, upstream.Protocol(), values, err)
+		_, _ = fmt.Fprintf(c.Progress, "round %d of %d: %s: %s\n", round+1, pace.Rounds, m.name, s.peer.Name)
 	}
 	return nil
 }

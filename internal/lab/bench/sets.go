@@ -17,6 +17,8 @@ type measurement struct {
 	pace     time.Duration // between two events of a stream; 0: 100 ms
 	limit    int           // of the upstream, of streams on a connection; 0: the usual one
 	do       func(stage, context.Context) (Values, error)
+	// together measures all peers at the same time, in place of do.
+	together func(context.Context, []stage) ([]Values, error)
 }
 
 // unitSlack is the TimerSlackNSec= of our unit. The peers get the same in the rows that have it.
@@ -30,6 +32,9 @@ const (
 	Usual  = "usual"
 	Growth = "growth" // how the cost grows with the number of streams
 	Slack  = "slack"  // what the timer slack does
+	// Together has the proxies on the same core at the same time, so that the state of the machine
+	// affects them alike.
+	Together = "together"
 )
 
 // measurements returns those of a set.
@@ -41,8 +46,10 @@ func measurements(set string) ([]measurement, error) {
 		return growth(), nil
 	case Slack:
 		return slack(), nil
+	case Together:
+		return together(), nil
 	}
-	return nil, fmt.Errorf("there is no set %q of measurements: there are %s, %s and %s", set, Usual, Growth, Slack)
+	return nil, fmt.Errorf("there is no set %q of measurements: there are %s, %s, %s and %s", set, Usual, Growth, Slack, Together)
 }
 
 func usual() []measurement {
@@ -89,4 +96,11 @@ func slack() (all []measurement) {
 			measurement{name: fmt.Sprintf("slack %v, burst", slack), secure: true, slack: slack, do: stage.Burst})
 	}
 	return all
+}
+
+func together() []measurement {
+	return []measurement{
+		{name: "streams together, TLS, timer slack", secure: true, slack: unitSlack, streams: 200, together: streamsTogether},
+		{name: "requests together, TLS", secure: true, together: requestsTogether},
+	}
 }

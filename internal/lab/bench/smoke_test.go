@@ -32,18 +32,25 @@ func TestRun(t *testing.T) {
 	programs := bench.Programs{Ours: "oauth-proxyd", Bare: build(t)}
 	found, _ := bench.Peers(programs)
 	peers := []bench.Peer{found[0], found[len(found)-1]}
-	result, err := bench.Run(t.Context(), bench.Config{
-		Programs: programs, Peers: peers, Pace: bench.Smoke(), Progress: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
+	run := func(set string) (*bench.Result, string) {
+		result, err := bench.Run(t.Context(), bench.Config{
+			Programs: programs, Peers: peers, Pace: bench.Smoke(), Progress: t.Output(), Set: set,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		result.Finish()
+		var table bytes.Buffer
+		if err := result.Write(&table); err != nil {
+			t.Fatal(err)
+		}
+		t.Log("\n" + table.String())
+		return result, table.String()
 	}
-	result.Finish()
-	var table bytes.Buffer
-	if err := result.Write(&table); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("\n" + table.String())
+	together, _ := run(bench.Together)
+	check(t, together, "streams together, TLS, timer slack", "", peers)
+	check(t, together, "requests together, TLS", "", peers)
+	result, table := run(bench.Usual)
 	for name, protocol := range map[string]string{
 		"requests, plain": "HTTP/1.1", "requests, TLS": "HTTP/2.0", "streams, plain": "HTTP/1.1",
 		"connections, TLS": "HTTP/2.0", "streams, TLS": "HTTP/2.0", "streams, TLS, timer slack": "HTTP/2.0",
@@ -52,7 +59,7 @@ func TestRun(t *testing.T) {
 	} {
 		check(t, result, name, protocol, peers)
 	}
-	if !strings.Contains(table.String(), "start and idle") || !strings.Contains(table.String(), string(bench.ReadyTime)) {
+	if !strings.Contains(table, "start and idle") || !strings.Contains(table, string(bench.ReadyTime)) {
 		t.Error("the start was not measured")
 	}
 }

@@ -32,7 +32,7 @@ func run() error {
 	builds := flag.String("builds", "", "other builds of oauth-proxyd to compare with, as NAME=FILE with commas")
 	peers := flag.String("peers", "", "names of those to compare with, with commas (default: all)")
 	only := flag.String("only", "", "names of measurements, with semicolons (default: all)")
-	set := flag.String("set", bench.Usual, "what to measure: usual, growth or slack")
+	set := flag.String("set", bench.Usual, "what to measure: usual, growth, slack or together")
 	newest := flag.String("newest", "bin/newest", "folder of .ci/bench-newest, if it is there")
 	rounds := flag.Int("rounds", 0, "how many (default: as the mode has it)")
 	document := flag.String("table", "", "measure nothing: put the table of the result in -json into this document")
