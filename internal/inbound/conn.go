@@ -52,6 +52,7 @@ type Conn struct {
 	first      byte        // that was read; only for the goroutine of net/http that reads the first request
 	starved    atomic.Bool // net/http's last read failed, so it lacks the rest of what it was reading
 	buffered   atomic.Bool
+	gone       atomic.Bool                             // the connection broke, or the client closed it
 	cancel     atomic.Pointer[context.CancelCauseFunc] // see CancelWhenGone
 
 	// The response:
@@ -76,14 +77,25 @@ func ConnOf(r *http.Request) *Conn {
 // Context returns a context that ends with [Server.Cut].
 func (c *Conn) Context() context.Context { return c.server.base }
 
-// CancelWhenGone has the handler's function called with [context.Canceled] when the connection
-// breaks or the client closes it, or its sending side. Unlike the context of net/http, that ignores
-// a read that ended because of its deadline. Call it with nil at the end of the handler.
+// CancelWhenGone has cancel called with [context.Canceled] when the connection breaks, or when the
+// client closes it or its sending side, even if that was before. Unlike net/http's context, it
+// ignores a read that ended at its deadline. Call it with nil at the end of the handler.
 func (c *Conn) CancelWhenGone(cancel context.CancelCauseFunc) {
 	if cancel == nil {
 		c.cancel.Store(nil)
-	} else {
-		c.cancel.Store(&cancel)
+		return
+	}
+	c.cancel.Store(&cancel)
+	if c.gone.Load() { // net/http reads from the client before the handler runs
+		cancel(context.Canceled)
+	}
+}
+
+// lost cancels the request.
+func (c *Conn) lost() {
+	c.gone.Store(true) // before the load, so that lost or CancelWhenGone sees the other
+	if cancel := c.cancel.Load(); cancel != nil {
+		(*cancel)(context.Canceled)
 	}
 }
 
@@ -94,16 +106,20 @@ const ownWriteTimeout = 5 * time.Second
 
 // Write implements net.Conn. A relayed response is written as it is, with the deadline of its
 // handler. Our own writes have a deadline. What net/http writes without a handler is a refusal, and
-// is replaced by ours.
+// is replaced by ours. A write that fails cancels the request, because net/http writes nothing
+// more.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.relaying.Load() {
-		return c.Conn.Write(p)
+	if !c.relaying.Load() {
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
+		if !c.scan.isServing() {
+			return c.writeRefusal(p)
+		}
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(ownWriteTimeout)) // if it is closed, the write fails
-	if !c.scan.isServing() {
-		return c.writeRefusal(p)
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.lost()
 	}
-	return c.Conn.Write(p)
+	return n, err
 }
 
 // Relay says whether the handler relays a response now, and sets the write deadlines itself.
@@ -177,9 +193,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.starved.Store(err != nil)
 	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		if cancel := c.cancel.Load(); cancel != nil {
-			(*cancel)(context.Canceled)
-		}
+		c.lost()
 	}
 	c.scan.scan(p[:n])
 	return n, err

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -25,6 +26,42 @@ func TestReadBuffered(t *testing.T) {
 	go func() { _, _ = client.Write([]byte("x")) }()
 	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
 		t.Errorf("the watch's read: %d, %v", n, err)
+	}
+}
+
+// net/http begins to read from the client before the handler runs.
+func TestClientThatLeftBeforeTheHandler(t *testing.T) {
+	for name, row := range map[string]struct {
+		use  func(c *Conn, client net.Conn)
+		gone bool
+	}{
+		"it left": {func(c *Conn, client net.Conn) {
+			_ = client.Close()
+			_, _ = c.Read(make([]byte, 1))
+		}, true},
+		"it takes nothing": {func(c *Conn, client net.Conn) {
+			_ = client.Close()
+			_, _ = c.Write([]byte("x"))
+		}, true},
+		"a read was interrupted": {func(c *Conn, _ net.Conn) {
+			_ = c.SetReadDeadline(time.Unix(1, 0))
+			_, _ = c.Read(make([]byte, 1))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := net.Pipe()
+			defer client.Close()
+			defer server.Close()
+			c := &Conn{Conn: server}
+			c.relaying.Store(true)
+			row.use(c, client)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			c.CancelWhenGone(cancel)
+			if gone := ctx.Err() != nil; gone != row.gone {
+				t.Errorf("cancelled: %t, want %t", gone, row.gone)
+			}
+		})
 	}
 }
 

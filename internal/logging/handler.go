@@ -21,8 +21,8 @@ type entry struct {
 	attrs []slog.Attr
 }
 
-// handler is the slog.Handler of a Log. It asks for the format with each record, so that a change
-// reaches the loggers that were derived before.
+// handler is the slog.Handler of a Log. It looks up the sink for each record, so that a change of
+// the format reaches the loggers that were derived before.
 type handler struct {
 	log   *Log
 	attrs []slog.Attr // from WithAttrs; shared, never changed
@@ -46,7 +46,7 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	to := *h.log.sink.Load()
-	h.log.put(line{to, to.format(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: *attrs})})
+	h.log.put(queued{to, to.format(entry{time: r.Time, level: r.Level, msg: harmless(r.Message), attrs: *attrs})})
 	clear(*attrs)
 	h.log.attrs.Put(attrs)
 	return nil

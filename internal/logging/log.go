@@ -43,12 +43,12 @@ type Log struct {
 
 	mu     sync.RWMutex // read-locked to put into the queue, locked to close it
 	closed bool
-	queue  chan line
+	queue  chan queued
 	done   chan struct{} // closed when the goroutine has ended
 }
 
-// line is a record in the format of the sink that is to write it.
-type line struct {
+// queued is a record in the format of the sink that is to write it.
+type queued struct {
 	sink sink
 	text []byte
 }
@@ -60,7 +60,7 @@ type line struct {
 func New(cfg Config) (*Log, error) {
 	l := &Log{
 		stderr: cmp.Or(cfg.Stderr, os.Stderr), journal: cmp.Or(cfg.JournalSocket, journalSocket),
-		queue: make(chan line, maxQueue), done: make(chan struct{}),
+		queue: make(chan queued, maxQueue), done: make(chan struct{}),
 	}
 	l.level.Set(cfg.Level)
 	if err := l.SetFormat(cfg.Format); err != nil {
@@ -141,7 +141,7 @@ func (l *Log) Close(ctx context.Context) error {
 }
 
 // put queues a record, or drops it if the queue is full. It never waits.
-func (l *Log) put(record line) {
+func (l *Log) put(record queued) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if !l.closed {

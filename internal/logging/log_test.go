@@ -356,8 +356,12 @@ func TestSetFormatWithinABatch(t *testing.T) {
 		t.Fatalf("%d lines of %d records", len(lines), records)
 	}
 	for i, line := range lines {
-		if !strings.HasSuffix(line, fmt.Sprintf("INF record number=%d", i)) && !strings.HasSuffix(line, fmt.Sprintf(`"msg":"record","number":%d}`, i)) {
-			t.Fatalf("line %d is %q", i, line)
+		want := fmt.Sprintf(`"msg":"record","number":%d}`, i)
+		if i > 0 && formats[(i-1)/5%2] == "text" {
+			want = fmt.Sprintf("INF record number=%d", i)
+		}
+		if !strings.HasSuffix(line, want) {
+			t.Fatalf("line %d is %q, want an end of %q", i, line, want)
 		}
 	}
 }

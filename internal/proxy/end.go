@@ -21,8 +21,7 @@ import (
 //	watch.look: the client accepts nothing   giveUp(errClientStalled)       nil
 //	watch.look: the client hung up           giveUp(errClientGone)          nil
 //	bodyBroke: too large, malformed          cancel(failure)                that
-//	bodyBroke: the client disconnected       cancel(errClientGone)          nil
-//	net/http: the client disconnected        cancel(context.Canceled)       nil
+//	inbound.Conn: the client disconnected    cancel(context.Canceled)       nil
 //	pass: a write to the client fails        returns errClientGone          nil
 //	inbound: the time to drain is over       cancel(inbound.ErrDrainEnded)  draining
 //	package upstream, net/http               returns another error          upstream_…

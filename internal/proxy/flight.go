@@ -87,7 +87,7 @@ type Trace struct {
 	Started           time.Time         `json:"started"`
 	Duration          Millis            `json:"duration_ms"` // in flight: so far
 	FirstByte         Millis            `json:"first_byte_ms,omitempty"`
-	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way
+	Silence           Millis            `json:"silence_ms,omitempty"` // in flight: since the last byte either way; too long at times, see watch.writing
 	WaitsFor          string            `json:"waits_for,omitempty"`  // in flight: the side that must act next, client or upstream
 	BytesIn           int64             `json:"bytes_in"`
 	BytesOut          int64             `json:"bytes_out"`

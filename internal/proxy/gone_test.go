@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oauth-proxyd/internal/access"
@@ -303,5 +304,30 @@ func (d *door) wantGoneAnywhere(t *testing.T) {
 	t.Helper()
 	eventually(t, "the request is counted", func() bool {
 		return metric(t, d.reg, `proxy_requests_total{method="POST",status="499"}`) == 1
+	})
+}
+
+// After the first byte of another request, net/http reads nothing more, so that only a write shows
+// that the client is gone.
+func TestClientLeavesAfterPipelining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := make(chan struct{})
+		b := openBubble(t, "http", nil, func(c net.Conn) {
+			in := bufio.NewReader(c)
+			_, _ = readRequest(in)
+			<-left
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			_, _ = in.ReadByte() // until the proxy closes the connection
+		})
+		c := b.door.dial()
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		synctest.Wait()
+		_, _ = io.WriteString(c, "G") // which net/http has read then
+		_ = c.Close()
+		close(left)
+		synctest.Wait()
+		if n := b.Stats().InFlight; n > 0 {
+			t.Errorf("%d requests are in flight", n)
+		}
 	})
 }

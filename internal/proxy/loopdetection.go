@@ -166,7 +166,8 @@ func isNear(local, remote netip.Addr) bool {
 
 // fingerprint returns the same number for requests that sameHeader may find equal. Of the header h,
 // it covers only what tells people and sessions apart, and what the header rules of c may change:
-// to hash the rest would take 3 % of the processor time of a short request.
+// to hash the rest would take 3 % of the processor time of a short request. A reload that changes
+// the rules hides the requests in flight.
 func (l *loops) fingerprint(r *http.Request, h http.Header, c *snapshot) uint64 {
 	sum := maphash.String(l.key, r.Method) + 3*maphash.String(l.key, originForm(r.Method, r.RequestURI))
 	for i, name := range [...]string{"Authorization", "X-Api-Key", sessionHeader} {
@@ -208,8 +209,8 @@ func appendField(list []string, h http.Header, name string) []string {
 	return config.AppendElements(list, h[name]...)
 }
 
-// sameHeader reports whether two headers are equal, but for the order of fields, and for fields
-// that an intermediary drops, adds or changes.
+// sameHeader reports whether two headers are equal, apart from the order of fields, the lines of
+// lists, and the fields that an intermediary drops, adds or changes.
 func sameHeader(a, b http.Header, personHeader string) bool {
 	elements := func(h http.Header, name string) []string {
 		if isListed(h, name) {

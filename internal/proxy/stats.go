@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"oauth-proxyd/internal/term"
 )
 
 // Stats counts requests, and says whether they succeed. What happened last decides that:
@@ -48,7 +50,7 @@ func (s *Stats) fail(r *record, v verdict, cause, fix string, now time.Time) {
 		return
 	}
 	if r.FirstByte > 0 && !r.isMessage() {
-		cause += fmt.Sprintf(" for %s %s", r.Method, kept(r.Path, shownPath)) // perhaps nothing else fails
+		cause += fmt.Sprintf(" for %s %s", r.Method, term.Cut(r.Path, shownPath)) // perhaps nothing else fails
 	}
 	s.InARow++
 	if s.InARow == 1 {

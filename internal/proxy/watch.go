@@ -96,9 +96,9 @@ func (w *watch) next(next waitingFor) {
 	}
 }
 
-// writing records that the client must act next, without the time, which would take 2 % of the
-// processor time of an event. If the client does not take all at once, its time counts from the
-// next look; see countBacklog.
+// writing records that the client must act next. It does not look at the clock, which would take
+// 2 % of the processor time of an event. If the client does not take all at once, its time counts
+// from the next look (see countBacklog); until then, silence includes the upstream's.
 func (w *watch) writing() { w.waiting.Store(int32(forClientAccept)) }
 
 // stop stops the timer. When it returns, look does not run and will not be called, because the
@@ -162,7 +162,7 @@ func (w *watch) countBacklog(waiting waitingFor) {
 	switch up := w.x.upstream.Load(); {
 	case waiting == forClientAccept:
 		backlog = kernel.Unsent(w.x.conn.Conn)
-	case waiting == forUpstreamAccept && up != nil && !up.HTTP2(): // there the bytes belong to many requests
+	case waiting == forUpstreamAccept && up != nil && !up.HTTP2():
 		backlog = up.Unsent()
 	default:
 		return

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ type gatedConn struct {
 	net.Conn
 	let    chan error // what the next write says
 	short  int        // what one that fails takes
+	mu     sync.Mutex // guards writes
 	writes []string
 }
 
@@ -26,6 +28,8 @@ func (c *gatedConn) Write(p []byte) (int, error) {
 	if err := <-c.let; err != nil {
 		return min(c.short, len(p)), err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.writes = append(c.writes, string(p))
 	return len(p), nil
 }
@@ -36,6 +40,8 @@ func (c *gatedConn) Close() error { return nil }
 func (c *gatedConn) want(t *testing.T, writes ...string) {
 	t.Helper()
 	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.writes) != len(writes) {
 		t.Fatalf("%d writes %.100q, want %d", len(c.writes), c.writes, len(writes))
 	}
@@ -159,7 +165,7 @@ func TestWindowUpdatesWaitForOthers(t *testing.T) {
 	})
 }
 
-// Each that waits has a moment of its own.
+// Each frame that waits does so for heldTime, also after an earlier one was written.
 func TestWindowUpdatesWaitAgain(t *testing.T) {
 	coalescing(t, func(t *testing.T, c *Conn, under *gatedConn) {
 		close(under.let)

@@ -85,14 +85,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return tcp.AddrPort() // invalid for nil
 }
 
-// Unsent returns how many bytes of the request the upstream's kernel has not acknowledged yet; -1
-// if unknown, as over HTTP/2, where the bytes belong to many requests.
-func (c *Conn) Unsent() int {
-	if c.http2 {
-		return -1
-	}
-	return kernel.Unsent(c.wire.tcp)
-}
+// Unsent returns how many written bytes the upstream's kernel has not acknowledged yet; -1 if
+// unknown. Over HTTP/2, they belong to many requests.
+func (c *Conn) Unsent() int { return kernel.Unsent(c.wire.tcp) }
 
 // Silence returns how long no byte of the response has come. Over HTTP/2, where the bytes belong to
 // many requests, it is unknown and endless.

@@ -37,8 +37,10 @@ const (
 	//	MB/s at 100 ms        0.6   1.2   2.2   4.8    9.7     39
 	//	MB for 300 clients      -    87   126   203      -  1,296 and rising
 	//
-	// A model's text needs less than 0.1 MB/s. The windows of maxStreams together, 60 MiB, are far
-	// below the 1 GiB that net/http grants a connection, so that no stream waits for another.
+	// These were measured before WINDOW_UPDATE frames could wait (see heldCredit), which may cost
+	// a sixteenth. A model's text needs less than 0.1 MB/s. The windows of maxStreams together,
+	// 60 MiB, are far below the 1 GiB that net/http grants a connection, so that no stream waits
+	// for another.
 	streamWindow = 256 << 10
 	// maxResponseHeader is the size in bytes beyond which a response header is refused over
 	// HTTP/1.1. net/http holds several copies of what it cannot parse. Over HTTP/2 net/http's own
