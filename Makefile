@@ -211,7 +211,7 @@ fuzz: ## fuzz each target for FUZZTIME (10s)
 bench: build bin/bench bin/bare ## measure beside nginx, HAProxy, Caddy and httputil: twenty minutes (BENCH=-short: five)
 	@.ci/bench-deps
 	bin/bench -json bin/bench.json $(BENCH)
-	bin/bench -set together -rounds 9 -json bin/together.json $(BENCH)
+	bin/bench -set together -rounds 10 -json bin/together.json $(BENCH)
 
 .PHONY: bench-growth
 bench-growth: build bin/bench bin/bare ## measure the cost of 10 to 5,000 streams, and of the timer slack: fifteen minutes

@@ -17,7 +17,8 @@
 // of medians to those of each peer. The state of the machine affects the figures, and less so the
 // ratios: on a shared machine, two runs can differ by a fifth. The set "together" has all peers on
 // the proxy's core at the same time and differs by a few percent, but each peer finds the caches as
-// the others leave them.
+// the others leave them. Each start of oauth-proxyd and of the bare proxy is from a fresh copy of
+// the program, because the place of a file in memory affects its speed.
 //
 //	requests.go  Requests: 1 KB POSTs with responses of 2 KB over 32 connections
 //	             that are kept; processor time per request. Connections: the
