@@ -41,6 +41,7 @@ func TestValues(t *testing.T) {
 		{"a number", slog.Int("status", 200), `status=200`, `"status":200`},
 		{"a truth", slog.Bool("ok", true), `ok=true`, `"ok":true`},
 		{"a long time", slog.Duration("duration", 1234567891), `duration_ms=1234.567`, `"duration_ms":1234.567`},
+		{"a time of minutes", slog.Duration("duration", 20*time.Minute), `duration_ms=1200000`, `"duration_ms":1200000`},
 		{"a short time", slog.Duration("first_byte", 5678901), `first_byte_ms=5.678`, `"first_byte_ms":5.678`},
 		{"a very short time", slog.Duration("wait_ms", 1500), `wait_ms=0.001`, `"wait_ms":0.001`},
 		{"a date", slog.Time("at", at), `at=2026-03-04T05:06:07Z`, `"at":"2026-03-04T05:06:07Z"`},
@@ -51,6 +52,7 @@ func TestValues(t *testing.T) {
 		{"nil", slog.Any("error", nil), `error=<nil>`, `"error":"<nil>"`},
 		{"a stringer", slog.Any("addr", netip.MustParseAddr("::1")), `addr=::1`, `"addr":"::1"`},
 		{"a struct", slog.Any("v", struct{ A int }{1}), `v={1}`, `"v":"{1}"`},
+		{"a group without a name", slog.Attr{Value: slog.GroupValue(slog.Int("a", 1), slog.String("b", `"`))}, `a=1 b="\""`, `"a":1,"b":"\""`},
 		{"resolved", slog.Any("n", node{"x"}), `n="node x"`, `"n":"node x"`},
 	}
 	for _, tt := range tests {

@@ -19,10 +19,10 @@ import (
 func TestJournalRecord(t *testing.T) {
 	j := startJournald(t)
 	log := start(t, j.config()).Logger().With("request_id", "req_1")
-	log.Info("request", "method", "POST", "path", "/v1/a b", "status", 200, "duration", 1234567*time.Microsecond,
+	log.Info("request", "method", "POST", "path", "/v1/a b", "status", 200, "duration", 20*time.Minute+567*time.Microsecond,
 		"first_byte", 250*time.Millisecond, "tags", []string{"tag:a,tag:b"}, "note", "two\nlines")
 	want := map[string][]string{
-		"MESSAGE": {`request request_id=req_1 method=POST path="/v1/a b" status=200 duration_ms=1234.567 first_byte_ms=250 ` +
+		"MESSAGE": {`request request_id=req_1 method=POST path="/v1/a b" status=200 duration_ms=1200000.567 first_byte_ms=250 ` +
 			`tags=tag:a,tag:b note="two\\nlines"`},
 		"PRIORITY":          {"6"},
 		"SYSLOG_IDENTIFIER": {"oauth-proxyd"},
@@ -30,7 +30,7 @@ func TestJournalRecord(t *testing.T) {
 		"HTTP_METHOD":       {"POST"},
 		"HTTP_PATH":         {"/v1/a b"},
 		"HTTP_STATUS":       {"200"},
-		"DURATION_MS":       {"1234.567"},
+		"DURATION_MS":       {"1200000.567"},
 		"FIRST_BYTE_MS":     {"250"},
 		"TS_TAGS":           {"tag:a,tag:b"},
 		"NOTE":              {`two\nlines`},
