@@ -189,6 +189,8 @@ func TestDuplicatesAreNoLoop(t *testing.T) {
 		{message("1.1", "a", token)},
 		{message("1.1", "a", key+"User-Agent: one\r\n"), message("1.1", "a", "User-Agent: two\r\n"+key)},
 		{message("1.1", "a", token+"X-Stainless-Retry-Count: 0\r\n"), message("1.1", "a", token+"X-Stainless-Retry-Count: 1\r\n")},
+		// The second program adds itself what our rules add for the first.
+		{message("1.1", "a", token+"X-Session: 0\r\n"), message("1.1", "a", token+"X-Session: 1\r\nAnthropic-Beta: oauth-2025-04-20\r\n")},
 	}
 	for i, program := range programs {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
